@@ -1,0 +1,136 @@
+//! The command line: one file a verb. An error is one `error:` line that says what, where and what to
+//! do; its causes stand below it.
+
+mod check;
+mod log;
+mod run;
+mod serve;
+mod signals;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{Grants, LimitOptions, LoadOptions};
+use crate::handler::Loader;
+use crate::sandbox::Cache;
+
+/// Python's socketserver, where the request handler is a WebAssembly file in a sandbox of its own.
+///
+/// Every request is served by a fresh instance of the handler: nothing of one request is left for the
+/// next, and nothing of the host is visible but what you grant.
+#[derive(Parser)]
+#[command(version, arg_required_else_help = true, after_help = AFTER_HELP)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  sandsock serve tcp://127.0.0.1:9999 hello.wasm
+  sandsock serve --concurrency serial unix:///run/echo.sock echo.wasm
+  sandsock serve --dir ./plans::/finger tcp://[::]:79 finger.wasm
+  echo hello | sandsock run hello.wasm
+  sandsock check hello.wasm
+
+`sandsock VERB --help` tells what each verb takes.";
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Serve a handler on an address
+    Serve(serve::ServeArgs),
+    /// Serve one request offline: standard input is rfile, standard output is wfile
+    Run(run::RunArgs),
+    /// Say what a file is and whether it would be served
+    Check(check::CheckArgs),
+}
+
+/// The handler and what it is given: the same for every verb.
+#[derive(Args)]
+struct HandlerArgs {
+    /// The handler: a .wasm or .wat file
+    handler: PathBuf,
+    /// Arguments of a handler of kind command
+    #[arg(last = true)]
+    args: Vec<String>,
+    #[command(flatten)]
+    limits: LimitOptions,
+    #[command(flatten)]
+    grants: Grants,
+    #[command(flatten)]
+    load: LoadOptions,
+}
+
+impl HandlerArgs {
+    fn loader(&self, instances: u32) -> anyhow::Result<Loader> {
+        let mut grants = self.grants.clone();
+        grants.args.clone_from(&self.args);
+        Ok(Loader {
+            path: self.handler.clone(),
+            max_size: self.load.max_handler_size.get().map_or(u64::MAX, |s| s.0),
+            cache: self.cache()?,
+            limits: self.limits.limits(),
+            grants,
+            instances,
+        })
+    }
+
+    /// The cache that was asked for has to work; the user's own is used where it does.
+    fn cache(&self) -> anyhow::Result<Option<Cache>> {
+        match &self.load.cache {
+            Some(folder) if folder.as_os_str() == "off" => Ok(None),
+            Some(folder) => Ok(Some(Cache::open(folder)?)),
+            None => Ok(
+                Cache::default_folder().and_then(|folder| match Cache::open(&folder) {
+                    Ok(cache) => Some(cache),
+                    Err(error) => {
+                        crate::events::warning(&error.to_string());
+                        None
+                    }
+                }),
+            ),
+        }
+    }
+
+    /// The name of a service: its handler's, without the ending.
+    fn service_name(&self) -> String {
+        let name = self.handler.file_stem().unwrap_or_default();
+        name.to_string_lossy().into_owned()
+    }
+}
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // It is a person's terminal that is gone if this cannot be written.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    let result = match cli.verb {
+        Verb::Serve(args) => serve::main(args),
+        Verb::Run(args) => run::main(args),
+        Verb::Check(args) => check::main(args),
+    };
+    log::flush();
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            let mut causes = error.chain().map(ToString::to_string);
+            eprintln!("error: {}", causes.next().unwrap_or_default());
+            for cause in causes {
+                eprintln!("  caused by: {cause}");
+            }
+            ExitCode::from(if error.is::<Usage>() { 2 } else { 1 })
+        }
+    }
+}
+
+/// What can be seen on the command line is wrong: exit code 2.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Usage(String);

@@ -1,0 +1,204 @@
+//! The log, on standard error: text for people, or one flat JSON object a line.
+//!
+//! Lines are written by a thread of their own, so that whoever reads them slowly, or not at all,
+//! holds no request up; what does not fit meanwhile is dropped, and counted.
+
+use std::fmt;
+use std::io;
+use std::sync::Mutex;
+
+use clap::{Args, ValueEnum};
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level, Subscriber};
+use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
+use tracing_subscriber::filter::{LevelFilter, filter_fn};
+use tracing_subscriber::fmt::format::{JsonFields, Writer};
+use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::{Layer, Registry};
+
+use crate::events::PER_REQUEST;
+use crate::request::lock;
+
+/// Options of the log.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Log (on standard error)")]
+pub(super) struct LogArgs {
+    /// Text for people, or one JSON object a line
+    #[arg(long, value_enum, default_value_t = LogFormat::Text)]
+    log_format: LogFormat,
+    /// Tell more
+    #[arg(short, long)]
+    verbose: bool,
+    /// Leave out what belongs to single requests
+    #[arg(short, long, conflicts_with = "verbose")]
+    quiet: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum LogFormat {
+    Text,
+    Json,
+}
+
+/// Lines that wait to be written; more are dropped.
+const WAITING: usize = 16 * 1024;
+
+/// Writes what is left when it is dropped.
+static GUARD: Mutex<Option<(WorkerGuard, ErrorCounter)>> = Mutex::new(None);
+
+/// Starts the log of this process.
+pub(super) fn start(args: &LogArgs) {
+    let (writer, guard) = NonBlockingBuilder::default()
+        .buffered_lines_limit(WAITING)
+        .lossy(true)
+        .thread_name("log")
+        .finish(io::stderr());
+    *lock(&GUARD) = Some((guard, writer.error_counter()));
+    let quiet = args.quiet;
+    let level = match args.verbose {
+        true => LevelFilter::DEBUG,
+        false => LevelFilter::INFO,
+    };
+    let wanted = filter_fn(move |event| {
+        event.target().starts_with("sandsock") && !(quiet && event.target() == PER_REQUEST)
+    })
+    .with_max_level_hint(level);
+    let layer = tracing_subscriber::fmt::layer().with_writer(writer);
+    let layer = match args.log_format {
+        LogFormat::Text => layer.event_format(Text).boxed(),
+        LogFormat::Json => layer
+            .fmt_fields(JsonFields::new())
+            .event_format(
+                tracing_subscriber::fmt::format()
+                    .json()
+                    .flatten_event(true)
+                    .with_target(false)
+                    .with_current_span(false)
+                    .with_span_list(false),
+            )
+            .boxed(),
+    };
+    let registry = Registry::default().with(layer.with_filter(wanted).with_filter(level));
+    // It fails only where there is a log already, which is then as good.
+    let _ = tracing::subscriber::set_global_default(registry);
+}
+
+/// Writes what is left, for a bounded time, and says how much was lost.
+pub(super) fn flush() {
+    let Some((guard, lost)) = lock(&GUARD).take() else {
+        return;
+    };
+    drop(guard);
+    let lost = lost.dropped_lines();
+    if lost > 0 {
+        // A reader that has gone needs no count.
+        let _ = io::Write::write_fmt(
+            &mut io::stderr(),
+            format_args!(
+                "warning: {lost} lines of the log were dropped, since nobody read them in time\n"
+            ),
+        );
+    }
+}
+
+/// `2026-01-02T03:04:05.678901Z INFO request id=1 client=127.0.0.1:4711 outcome=ok …`
+struct Text;
+
+impl<S, N> FormatEvent<S, N> for Text
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        _context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        SystemTime.format_time(&mut writer)?;
+        let level = match *event.metadata().level() {
+            Level::ERROR => "ERROR",
+            Level::WARN => "WARN ",
+            Level::INFO => "INFO ",
+            _ => "DEBUG",
+        };
+        write!(writer, " {level}")?;
+        let mut fields = Fields {
+            writer,
+            result: Ok(()),
+        };
+        event.record(&mut fields);
+        fields.result?;
+        writeln!(fields.writer)
+    }
+}
+
+/// Writes `key=value` one after the other; the event's name stands alone.
+struct Fields<'a> {
+    writer: Writer<'a>,
+    result: fmt::Result,
+}
+
+impl Fields<'_> {
+    fn put(&mut self, field: &Field, value: &str) {
+        if self.result.is_ok() {
+            self.result = self.try_put(field.name(), value);
+        }
+    }
+
+    fn try_put(&mut self, name: &str, value: &str) -> fmt::Result {
+        self.writer.write_char(' ')?;
+        if name == "event" {
+            return self.writer.write_str(value);
+        }
+        write!(self.writer, "{name}=")?;
+        let is_plain =
+            !value.is_empty() && value.bytes().all(|b| b.is_ascii_graphic() && b != b'"');
+        if is_plain {
+            return self.writer.write_str(value);
+        }
+        // What a guest prints must not be able to move the terminal's cursor, or to look like a line.
+        self.writer.write_char('"')?;
+        for character in value.chars() {
+            match character {
+                '"' | '\\' => write!(self.writer, "\\{character}")?,
+                c if c.is_control() || is_invisible(c) => {
+                    write!(self.writer, "{}", c.escape_default())?
+                }
+                c => self.writer.write_char(c)?,
+            }
+        }
+        self.writer.write_char('"')
+    }
+}
+
+/// Characters that turn the direction of writing or hide (Unicode's bidirectional controls, and line
+/// and paragraph separators).
+fn is_invisible(character: char) -> bool {
+    matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+}
+
+impl Visit for Fields<'_> {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.put(field, value);
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.put(field, &value.to_string());
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.put(field, &value.to_string());
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.put(field, if value { "true" } else { "false" });
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.put(field, &format!("{value:?}"));
+    }
+}

@@ -1,0 +1,203 @@
+//! `sandsock serve`: bind, load, accept, and end in good order.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::Args;
+
+use super::log::{self, LogArgs};
+use super::{HandlerArgs, Usage, signals};
+use crate::address::ListenAddress;
+use crate::concurrency::{Concurrency, Process, Serial, Threads};
+use crate::config::{ConcurrencyKind, ServiceOptions};
+use crate::events;
+use crate::handler::{Loader, WasmHandler};
+use crate::sandbox::THREAD_STACK;
+use crate::sandbox::capacity::capacity;
+use crate::server::{
+    BindOptions, DefaultHooks, Listener, Quota, Server, Service, ShutdownHandle, bind_and_activate,
+};
+
+/// Serves a handler on an address until a signal ends it.
+#[derive(Args)]
+pub(super) struct ServeArgs {
+    /// Where to listen: tcp://HOST:PORT, udp://HOST:PORT, unix:///PATH, unixgram:///PATH
+    address: String,
+    #[command(flatten)]
+    handler: HandlerArgs,
+    #[command(flatten)]
+    service: ServiceOptions,
+    #[command(flatten)]
+    log: LogArgs,
+}
+
+/// How long requests that were cut may take to notice: a tick of the clock, and what a file call takes.
+const AFTER_CUT: Duration = Duration::from_secs(1);
+
+/// What the program waits for.
+pub(super) enum Message {
+    /// A signal asks to stop.
+    Stop(&'static str),
+    /// SIGHUP: read the handler again.
+    Reload,
+    /// A loop has ended by itself: the quota of requests is used up.
+    LoopEnded,
+}
+
+pub(super) fn main(args: ServeArgs) -> anyhow::Result<ExitCode> {
+    let address: ListenAddress = args
+        .address
+        .parse()
+        .map_err(|error: crate::AddressError| Usage(error.to_string()))?;
+    log::start(&args.log);
+    let (sender, messages) = mpsc::channel();
+    signals::listen(sender.clone()).context("signals cannot be listened for")?;
+    let capacity = capacity(args.service.max_in_flight).map_err(anyhow::Error::msg)?;
+    if let Some(warning) = &capacity.warning {
+        events::warning(warning);
+    }
+    let in_flight = match args.service.concurrency {
+        ConcurrencyKind::Serial => 1,
+        ConcurrencyKind::Threads => capacity.max_in_flight,
+    };
+    // A name that is taken is said before a large handler is compiled for nothing.
+    let options = BindOptions::new(&args.service, &args.handler.limits.limits());
+    let listeners = bind_and_activate(&address, &options)?;
+    let name = args.handler.service_name();
+    let loader = args.handler.loader(in_flight)?;
+    let service = Arc::new(Service::new(
+        &name,
+        Arc::new(load(&loader, &name)?),
+        loader.limits.clone(),
+        args.service.linger.into(),
+        Box::new(DefaultHooks),
+    ));
+    let running = Running::start(&args.service, in_flight, listeners, &service, sender)?;
+    let reason = running.wait(&messages, &loader, &service);
+    running.stop(reason, args.service.shutdown_grace.into());
+    Ok(ExitCode::SUCCESS)
+}
+
+fn load(loader: &Loader, service: &str) -> anyhow::Result<WasmHandler> {
+    let handler = WasmHandler::load(loader)
+        .with_context(|| format!("cannot serve {}", loader.path.display()))?;
+    let info = handler.info();
+    events::loaded(
+        service,
+        &loader.path.display().to_string(),
+        handler.kind().as_str(),
+        info.cached,
+        info.took,
+    );
+    Ok(handler)
+}
+
+/// Loops that accept.
+struct Running {
+    concurrency: Arc<dyn Concurrency>,
+    loops: Vec<JoinHandle<()>>,
+    shutdown: Vec<ShutdownHandle>,
+}
+
+impl Running {
+    fn start(
+        options: &ServiceOptions,
+        in_flight: u32,
+        listeners: Vec<Box<dyn Listener>>,
+        service: &Arc<Service>,
+        messages: mpsc::Sender<Message>,
+    ) -> anyhow::Result<Self> {
+        let serving = service.clone();
+        let process: Arc<Process> = Arc::new(move |request| {
+            serving.process_request_thread(request);
+        });
+        let concurrency: Arc<dyn Concurrency> = match options.concurrency {
+            ConcurrencyKind::Serial => Arc::new(Serial::new(process)),
+            ConcurrencyKind::Threads => Arc::new(Threads::new(in_flight as usize, process)),
+        };
+        let requests = if options.once {
+            Some(1)
+        } else {
+            options.max_requests
+        };
+        let quota = Arc::new(Quota::new(requests));
+        let mut running = Running {
+            concurrency: concurrency.clone(),
+            loops: Vec::new(),
+            shutdown: Vec::new(),
+        };
+        let mut stdout = io::stdout();
+        for listener in listeners {
+            let address = listener.server_address();
+            let server = Server::new(
+                listener,
+                service.clone(),
+                concurrency.clone(),
+                quota.clone(),
+            )
+            .context("no descriptor is left for the server's loop: raise `ulimit -n`")?;
+            running.shutdown.push(server.shutdown_handle());
+            let messages = messages.clone();
+            let handle = thread::Builder::new()
+                .name("MainThread".to_owned())
+                // With `serial` handlers run on it.
+                .stack_size(THREAD_STACK)
+                .spawn(move || {
+                    server.serve_forever(None);
+                    // Nobody waits for it where the program is ending already.
+                    let _ = messages.send(Message::LoopEnded);
+                })
+                .context("no thread is to be had for the server's loop")?;
+            running.loops.push(handle);
+            events::listening(service.name(), &address);
+            // A script may have closed standard output; the address is in the log as well.
+            let _ = writeln!(stdout, "listening {address}").and_then(|()| stdout.flush());
+        }
+        Ok(running)
+    }
+
+    /// Until something ends the service; says what.
+    fn wait(
+        &self,
+        messages: &Receiver<Message>,
+        loader: &Loader,
+        service: &Service,
+    ) -> &'static str {
+        loop {
+            match messages.recv() {
+                Ok(Message::Stop(signal)) => return signal,
+                Ok(Message::Reload) => match load(loader, service.name()) {
+                    Ok(handler) => service.replace_handler(Arc::new(handler)),
+                    Err(error) => events::reload_failed(service.name(), &format!("{error:#}")),
+                },
+                Ok(Message::LoopEnded) | Err(_) => return "max-requests",
+            }
+        }
+    }
+
+    /// No new requests; those in flight have `grace` to end, then they are cut.
+    fn stop(self, reason: &str, grace: Duration) {
+        let in_flight = self.concurrency.in_flight();
+        events::shutting_down(reason, in_flight.count(), grace);
+        for handle in &self.shutdown {
+            handle.request();
+        }
+        let mut cut = 0;
+        if !in_flight.join(grace) {
+            cut = in_flight.cut();
+            in_flight.join(AFTER_CUT);
+        }
+        // A loop that does not end serves a request that cannot be ended; the process ends it.
+        if in_flight.count() == 0 {
+            for handle in self.loops {
+                let _ = handle.join();
+            }
+        }
+        events::stopped(cut);
+    }
+}

@@ -1,0 +1,120 @@
+//! The requests that are being served: how many there may be, when the last has ended, and a way to
+//! end them all.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::poll::Waker;
+use crate::request::{Request, lock};
+
+/// Requests in flight, up to a limit.
+pub struct InFlight {
+    max: usize,
+    state: Mutex<State>,
+    none_left: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    count: usize,
+    next: u64,
+    /// By the number of their permit; a request's id is its service's.
+    requests: HashMap<u64, Arc<Request>>,
+    /// Loops that found no room.
+    waiting: Vec<Arc<Waker>>,
+}
+
+impl InFlight {
+    /// Room for `max` requests.
+    pub fn new(max: usize) -> Arc<Self> {
+        Arc::new(InFlight {
+            max,
+            state: Mutex::default(),
+            none_left: Condvar::new(),
+        })
+    }
+
+    /// Room for one more request. Where there is none, `waker` is woken as soon as there is.
+    pub(crate) fn reserve(self: &Arc<Self>, waker: &Arc<Waker>) -> Option<Permit> {
+        let mut state = lock(&self.state);
+        if state.count >= self.max {
+            state.waiting.push(waker.clone());
+            return None;
+        }
+        state.count += 1;
+        state.next += 1;
+        Some(Permit {
+            number: state.next,
+            in_flight: self.clone(),
+        })
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        lock(&self.state).count
+    }
+
+    /// Waits until none is left, at most for `grace` (Python's `block_on_close`).
+    pub fn join(&self, grace: Duration) -> bool {
+        let end = Instant::now() + grace;
+        let mut state = lock(&self.state);
+        while state.count > 0 {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            state = self
+                .none_left
+                .wait_timeout(state, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+        true
+    }
+
+    /// Ends every request; says how many.
+    pub fn cut(&self) -> usize {
+        let requests: Vec<_> = lock(&self.state).requests.values().cloned().collect();
+        for request in &requests {
+            request.cut();
+        }
+        requests.len()
+    }
+}
+
+/// Room for one request; dropping it makes room for the next.
+pub struct Permit {
+    number: u64,
+    in_flight: Arc<InFlight>,
+}
+
+impl Permit {
+    /// From now on the request can be cut.
+    pub(crate) fn attach(&mut self, request: Arc<Request>) {
+        lock(&self.in_flight.state)
+            .requests
+            .insert(self.number, request);
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        let (request, waiting) = {
+            let mut state = lock(&self.in_flight.state);
+            state.count -= 1;
+            if state.count == 0 {
+                self.in_flight.none_left.notify_all();
+            }
+            (
+                state.requests.remove(&self.number),
+                std::mem::take(&mut state.waiting),
+            )
+        };
+        // Closing a connection takes a system call: not under the lock.
+        drop(request);
+        for waker in waiting {
+            waker.wake();
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! One request a thread (Python's `ThreadingMixIn`). Threads are kept and used again: starting one for
+//! each request would cost more than the sandbox does.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use super::{Concurrency, InFlight, Permit, Process};
+use crate::request::{Request, lock};
+use crate::sandbox::THREAD_STACK;
+
+/// A thread that has waited for so long for another request ends.
+const IDLE: Duration = Duration::from_secs(30);
+
+/// Serves each request on a thread of its own for the time.
+pub struct Threads {
+    in_flight: Arc<InFlight>,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    queue: Mutex<Queue>,
+    work: Condvar,
+    process: Arc<Process>,
+}
+
+#[derive(Default)]
+struct Queue {
+    /// First come, first served: a stack of threads or requests would be unfair to the oldest.
+    jobs: VecDeque<(Permit, Arc<Request>)>,
+    /// Threads that wait for a job.
+    idle: usize,
+    /// Threads that were started so far: Python's `Thread-1`, `Thread-2`, …
+    started: u64,
+}
+
+impl Threads {
+    /// At most `max_in_flight` requests at one time, each served by `process`.
+    pub fn new(max_in_flight: usize, process: Arc<Process>) -> Self {
+        Threads {
+            in_flight: InFlight::new(max_in_flight),
+            shared: Arc::new(Shared {
+                queue: Mutex::default(),
+                work: Condvar::new(),
+                process,
+            }),
+        }
+    }
+}
+
+impl Concurrency for Threads {
+    fn in_flight(&self) -> &Arc<InFlight> {
+        &self.in_flight
+    }
+
+    fn process_request(&self, permit: Permit, request: Arc<Request>) -> io::Result<()> {
+        let mut queue = lock(&self.shared.queue);
+        queue.jobs.push_back((permit, request));
+        if queue.jobs.len() <= queue.idle {
+            drop(queue);
+            self.shared.work.notify_one();
+            return Ok(());
+        }
+        queue.started += 1;
+        let shared = self.shared.clone();
+        let spawned = thread::Builder::new()
+            .name(format!("Thread-{}", queue.started))
+            .stack_size(THREAD_STACK)
+            .spawn(move || shared.process_request_thread());
+        if let Err(error) = spawned {
+            queue.jobs.pop_back();
+            return Err(error);
+        }
+        Ok(())
+    }
+}
+
+impl Shared {
+    fn process_request_thread(&self) {
+        while let Some((permit, request)) = self.next() {
+            (self.process)(request);
+            drop(permit);
+        }
+    }
+
+    /// The next job, or `None` where there was none for long.
+    fn next(&self) -> Option<(Permit, Arc<Request>)> {
+        let mut queue = lock(&self.queue);
+        loop {
+            if let Some(job) = queue.jobs.pop_front() {
+                return Some(job);
+            }
+            queue.idle += 1;
+            let (guard, waited) = self
+                .work
+                .wait_timeout(queue, IDLE)
+                .unwrap_or_else(PoisonError::into_inner);
+            queue = guard;
+            queue.idle -= 1;
+            if waited.timed_out() && queue.jobs.is_empty() {
+                return None;
+            }
+        }
+    }
+}

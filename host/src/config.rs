@@ -1,0 +1,191 @@
+//! Every option of a service and its default, once. The command line is read into these types; the
+//! library takes the same ones.
+
+mod values;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+
+pub use values::{DirGrant, EnvGrant, Limit, Size, Span};
+use values::{bounded_duration, bounded_size, positive_count, whole_duration};
+
+/// How requests are processed (Python: the mix-in).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum ConcurrencyKind {
+    /// One after the other, on the loop's own thread (Python: no mix-in)
+    Serial,
+    /// One request a thread; threads are kept and used again (Python: `ThreadingMixIn`)
+    #[default]
+    Threads,
+}
+
+/// What bounds one request. `None` switches a limit off.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Time of the whole request, from accept or receive to the end of `finish`.
+    pub deadline: Option<Duration>,
+    /// Longest time in which not one byte moves.
+    pub idle_timeout: Option<Duration>,
+    /// CPU time of the thread that serves the request; waiting is not counted.
+    pub cpu: Option<Duration>,
+    /// Bytes of the instance's memories and tables together.
+    pub memory: Option<u64>,
+    /// Bytes of what the handler may log.
+    pub log: Option<u64>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        LimitOptions::default().limits()
+    }
+}
+
+/// The limits as options.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Limits of one request (`none` switches one off)")]
+pub struct LimitOptions {
+    /// Time of the whole request
+    #[arg(long, value_name = "D", default_value_t = Self::default().deadline, value_parser = bounded_duration)]
+    pub deadline: Limit<Span>,
+    /// Longest time without a byte moving
+    #[arg(long, value_name = "D", default_value_t = Self::default().idle_timeout, value_parser = bounded_duration)]
+    pub idle_timeout: Limit<Span>,
+    /// CPU time of the request, host calls included, waiting excluded
+    #[arg(long, value_name = "D", default_value_t = Self::default().cpu_limit, value_parser = bounded_duration)]
+    pub cpu_limit: Limit<Span>,
+    /// Sum over the memories and tables of the instance
+    #[arg(long, value_name = "SIZE", default_value_t = Self::default().memory_limit, value_parser = bounded_size)]
+    pub memory_limit: Limit<Size>,
+    /// What one request may log; more is dropped
+    #[arg(long, value_name = "SIZE", default_value_t = Self::default().log_limit, value_parser = bounded_size)]
+    pub log_limit: Limit<Size>,
+}
+
+impl Default for LimitOptions {
+    fn default() -> Self {
+        LimitOptions {
+            deadline: Limit::at(Span::from_secs(300)),
+            idle_timeout: Limit::at(Span::from_secs(60)),
+            cpu_limit: Limit::at(Span::from_secs(5)),
+            memory_limit: Limit::at(Size(64 << 20)),
+            log_limit: Limit::at(Size(64 << 10)),
+        }
+    }
+}
+
+impl LimitOptions {
+    /// The limits that these options say.
+    pub fn limits(&self) -> Limits {
+        Limits {
+            deadline: self.deadline.get().map(Duration::from),
+            idle_timeout: self.idle_timeout.get().map(Duration::from),
+            cpu: self.cpu_limit.get().map(Duration::from),
+            memory: self.memory_limit.get().map(|size| size.0),
+            log: self.log_limit.get().map(|size| size.0),
+        }
+    }
+}
+
+/// What a handler is allowed to see of the host. By default nothing.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Grants (by default a handler sees nothing of the host)")]
+pub struct Grants {
+    /// Set an environment variable for the handler
+    #[arg(long, value_name = "K=V")]
+    pub env: Vec<EnvGrant>,
+    /// Pass on a variable of this program's environment
+    #[arg(long, value_name = "K")]
+    pub inherit_env: Vec<String>,
+    /// Open a folder to the handler, read-only unless it ends in `:rw`
+    #[arg(long, value_name = "HOST::GUEST[:rw]")]
+    pub dir: Vec<DirGrant>,
+    /// Arguments of a handler of kind command, after its file name
+    #[arg(skip)]
+    pub args: Vec<String>,
+}
+
+/// How a handler is loaded.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Loading the handler")]
+pub struct LoadOptions {
+    /// Largest handler file that is read
+    #[arg(long, value_name = "SIZE", default_value_t = Self::default().max_handler_size, value_parser = bounded_size)]
+    pub max_handler_size: Limit<Size>,
+    /// Private folder of compiled code, or `off` [default: the user's cache folder]
+    #[arg(long, value_name = "DIR|off")]
+    pub cache: Option<PathBuf>,
+}
+
+impl Default for LoadOptions {
+    fn default() -> Self {
+        LoadOptions {
+            max_handler_size: Limit::at(Size(64 << 20)),
+            cache: None,
+        }
+    }
+}
+
+/// The socket and how its requests are processed.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Service")]
+pub struct ServiceOptions {
+    /// How requests are processed
+    #[arg(long, value_enum, default_value_t)]
+    pub concurrency: ConcurrencyKind,
+    /// Requests at one time; above it accepting waits [default: 1024, or what the system carries]
+    #[arg(long, value_name = "N", value_parser = positive_count)]
+    pub max_in_flight: Option<u32>,
+    /// Connections that wait to be accepted (Python's `request_queue_size`)
+    #[arg(long, value_name = "N", default_value_t = Self::default().backlog, value_parser = positive_count)]
+    pub backlog: u32,
+    /// Let several programs listen on one port (Python's `allow_reuse_port`)
+    #[arg(long)]
+    pub reuse_port: bool,
+    /// Do not serve IPv4 on `[::]`
+    #[arg(long)]
+    pub ipv6_only: bool,
+    /// Send small writes at once (Python's `disable_nagle_algorithm`)
+    #[arg(long)]
+    pub nodelay: bool,
+    /// End after so many requests
+    #[arg(long, value_name = "N", value_parser = positive_count)]
+    pub max_requests: Option<u32>,
+    /// End after one request
+    #[arg(long, conflicts_with = "max_requests")]
+    pub once: bool,
+    /// Longest packet (Python's `max_packet_size`); a longer one is dropped
+    #[arg(long, value_name = "SIZE", default_value_t = Self::default().max_packet, value_parser = bounded_size)]
+    pub max_packet: Limit<Size>,
+    /// How long what a client still sends is read off after the reply
+    #[arg(long, value_name = "D", default_value_t = Self::default().linger, value_parser = whole_duration)]
+    pub linger: Span,
+    /// How long shutdown waits for requests in flight
+    #[arg(long, value_name = "D", default_value_t = Self::default().shutdown_grace, value_parser = whole_duration)]
+    pub shutdown_grace: Span,
+}
+
+impl Default for ServiceOptions {
+    fn default() -> Self {
+        ServiceOptions {
+            concurrency: ConcurrencyKind::default(),
+            max_in_flight: None,
+            backlog: 128,
+            reuse_port: false,
+            ipv6_only: false,
+            nodelay: false,
+            max_requests: None,
+            once: false,
+            max_packet: Limit::at(Size(LONGEST_UDP_PACKET)),
+            linger: Span::from_secs(2),
+            shutdown_grace: Span::from_secs(15),
+        }
+    }
+}
+
+/// Requests in flight where nobody asks for another number.
+pub const DEFAULT_MAX_IN_FLIGHT: u32 = 1024;
+
+/// The longest packet that UDP over IPv4 can carry: 65,535 bytes less the headers of IP and UDP.
+pub const LONGEST_UDP_PACKET: u64 = 65_507;

@@ -1,0 +1,215 @@
+//! What stands behind an option: durations with a unit, sizes, limits that can be `none`, grants.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use bytesize::ByteSize;
+
+/// A duration, written with its unit: `250ms`, `30s`, `5m`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span(Duration);
+
+impl Span {
+    /// So many seconds.
+    pub const fn from_secs(seconds: u64) -> Self {
+        Span(Duration::from_secs(seconds))
+    }
+}
+
+impl From<Span> for Duration {
+    fn from(span: Span) -> Self {
+        span.0
+    }
+}
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        humantime::format_duration(self.0).fmt(f)
+    }
+}
+
+/// A number of bytes, written with or without a unit: `65507`, `64KiB`, `10MB`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size(pub u64);
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (shift, unit) in [(30, "GiB"), (20, "MiB"), (10, "KiB")] {
+            if self.0 >= 1 << shift && self.0.is_multiple_of(1 << shift) {
+                return write!(f, "{}{unit}", self.0 >> shift);
+            }
+        }
+        write!(f, "{}", self.0)
+    }
+}
+
+/// A limit: a value above nought, or `none`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limit<T>(Option<T>);
+
+impl<T: Copy> Limit<T> {
+    /// This value.
+    pub const fn at(value: T) -> Self {
+        Limit(Some(value))
+    }
+
+    /// The value, where there is one.
+    pub const fn get(self) -> Option<T> {
+        self.0
+    }
+}
+
+impl<T: fmt::Display> fmt::Display for Limit<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Some(value) => value.fmt(f),
+            None => f.write_str("none"),
+        }
+    }
+}
+
+/// A longer time could overflow the clock when it is added to now; nobody waits for it anyhow.
+const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
+pub(super) fn whole_duration(text: &str) -> Result<Span, String> {
+    let span = humantime::parse_duration(text)
+        .map_err(|error| format!("{error}; write a number and a unit, as in 250ms, 30s, 5m"))?;
+    if span > LONGEST {
+        return Err("it is longer than a hundred years".to_owned());
+    }
+    Ok(Span(span))
+}
+
+pub(super) fn bounded_duration(text: &str) -> Result<Limit<Span>, String> {
+    if text == "none" {
+        return Ok(Limit(None));
+    }
+    match whole_duration(text)? {
+        Span(Duration::ZERO) => Err(NOUGHT.to_owned()),
+        span => Ok(Limit(Some(span))),
+    }
+}
+
+pub(super) fn bounded_size(text: &str) -> Result<Limit<Size>, String> {
+    if text == "none" {
+        return Ok(Limit(None));
+    }
+    let size = ByteSize::from_str(text)
+        .map_err(|_| "write a number of bytes or a size, as in 65507, 64KiB, 10MB".to_owned())?;
+    match size.as_u64() {
+        0 => Err(NOUGHT.to_owned()),
+        bytes => Ok(Limit(Some(Size(bytes)))),
+    }
+}
+
+pub(super) fn positive_count(text: &str) -> Result<u32, String> {
+    match text.parse() {
+        Ok(0) => Err("it must be at least 1".to_owned()),
+        Ok(count) => Ok(count),
+        Err(_) => Err("write a whole number, at least 1".to_owned()),
+    }
+}
+
+const NOUGHT: &str = "a limit of nought lets nothing through: write a larger value, or `none`";
+
+/// An environment variable for the handler: `K=V`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EnvGrant {
+    /// The variable's name.
+    pub key: String,
+    /// Its value.
+    pub value: String,
+}
+
+impl FromStr for EnvGrant {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once('=') {
+            Some((key, value)) if !key.is_empty() && !text.contains('\0') => Ok(EnvGrant {
+                key: key.to_owned(),
+                value: value.to_owned(),
+            }),
+            _ => Err("write NAME=VALUE, as in GREETING=hello".to_owned()),
+        }
+    }
+}
+
+/// A folder that is open to the handler: `HOST::GUEST`, or `HOST::GUEST:rw`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DirGrant {
+    /// The folder on this machine.
+    pub host: PathBuf,
+    /// Its name for the handler.
+    pub guest: String,
+    /// Whether the handler may change what is in it.
+    pub writable: bool,
+}
+
+impl FromStr for DirGrant {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (host, guest) = text
+            .split_once("::")
+            .ok_or("write HOST::GUEST, as in ./public::/public, or HOST::GUEST:rw")?;
+        let (guest, writable) = match guest.strip_suffix(":rw") {
+            Some(guest) => (guest, true),
+            None => (guest.strip_suffix(":ro").unwrap_or(guest), false),
+        };
+        if host.is_empty() || guest.is_empty() || guest.contains(':') || guest.contains('\0') {
+            return Err("write HOST::GUEST, as in ./public::/public, or HOST::GUEST:rw".to_owned());
+        }
+        Ok(DirGrant {
+            host: PathBuf::from(host),
+            guest: guest.to_owned(),
+            writable,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_need_a_unit_and_a_limit_is_not_nought() {
+        assert_eq!(
+            Limit::at(Span(Duration::from_millis(250))),
+            bounded_duration("250ms").unwrap()
+        );
+        assert_eq!(None, bounded_duration("none").unwrap().get());
+        for wrong in ["5", "0s", "", "-1s", "5x", "999999999999999999y"] {
+            assert!(bounded_duration(wrong).is_err(), "{wrong}");
+        }
+        assert!(whole_duration("0s").is_ok());
+    }
+
+    #[test]
+    fn sizes_may_have_a_unit() {
+        let size = |text| bounded_size(text).unwrap().get().unwrap().0;
+        assert_eq!(65_507, size("65507"));
+        assert_eq!(64 << 10, size("64KiB"));
+        assert_eq!(10_000_000, size("10MB"));
+        for wrong in ["0", "0KiB", "-1", "", "five"] {
+            assert!(bounded_size(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!("64KiB", Size(64 << 10).to_string());
+        assert_eq!("65507", Size(65_507).to_string());
+    }
+
+    #[test]
+    fn grants_are_read() {
+        let dir: DirGrant = "/srv/a::/public".parse().unwrap();
+        assert!(!dir.writable && dir.guest == "/public");
+        assert!("/srv/a::/public:rw".parse::<DirGrant>().unwrap().writable);
+        for wrong in ["/srv", "::/x", "/srv::", "/a::/b:wr"] {
+            assert!(wrong.parse::<DirGrant>().is_err(), "{wrong}");
+        }
+        assert!("K=V=W".parse::<EnvGrant>().is_ok());
+        assert!("=V".parse::<EnvGrant>().is_err());
+        assert!("K".parse::<EnvGrant>().is_err());
+    }
+}

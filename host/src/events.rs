@@ -1,0 +1,158 @@
+//! What the log tells: every event of a running service, each by one function. `log.rs` turns them
+//! into lines.
+
+use std::time::Duration;
+
+use crate::handler::Ended;
+use crate::outcome::Outcome;
+use crate::request::Request;
+
+/// The target of what `-q` leaves out.
+pub(crate) const PER_REQUEST: &str = "sandsock::request";
+
+/// One request has ended.
+pub(crate) fn request(service: &str, request: &Request, ended: &Ended) {
+    macro_rules! emit {
+        ($level:ident) => {
+            tracing::event!(
+                target: PER_REQUEST,
+                tracing::Level::$level,
+                event = "request",
+                service,
+                id = request.id(),
+                client = %request.client_address(),
+                thread = thread(),
+                outcome = ended.outcome.as_str(),
+                duration_us = micros(ended.duration),
+                cpu_us = micros(ended.cpu),
+                bytes_in = request.bytes_in(),
+                bytes_out = request.bytes_out(),
+                memory_peak = ended.memory_peak,
+                log_dropped = (ended.log_dropped > 0).then_some(ended.log_dropped),
+                detail = ended.detail.as_deref(),
+            )
+        };
+    }
+    match ended.outcome {
+        Outcome::Ok => emit!(INFO),
+        Outcome::HostError => emit!(ERROR),
+        _ => emit!(WARN),
+    }
+}
+
+/// A handler has printed a line.
+pub(crate) fn guest(service: &str, id: u64, stream: &str, line: &str) {
+    tracing::info!(
+        target: PER_REQUEST,
+        event = "guest",
+        service,
+        id,
+        thread = thread(),
+        stream,
+        line,
+    );
+}
+
+/// A listener accepts.
+pub(crate) fn listening(service: &str, address: &str) {
+    tracing::info!(event = "listening", service, address);
+}
+
+/// A request was not let in.
+pub(crate) fn refused(service: &str, client: &str, detail: &str) {
+    tracing::warn!(
+        event = "refused",
+        service,
+        client,
+        outcome = "refused",
+        detail
+    );
+}
+
+/// A packet was longer than the limit.
+pub(crate) fn packet_too_long(service: &str, dropped: u64) {
+    tracing::warn!(
+        event = "packet-too-long",
+        service,
+        dropped,
+        detail = "longer than --max-packet, dropped"
+    );
+}
+
+/// No request can be taken for now.
+pub(crate) fn accept_failed(service: &str, error: &std::io::Error) {
+    tracing::error!(
+        event = "accept-failed",
+        service,
+        detail = %error,
+        hint = "trying again every 100 ms to 1 s; raise the limit on open files, or lower --max-in-flight"
+    );
+}
+
+/// Requests are taken again.
+pub(crate) fn accept_recovered(service: &str) {
+    tracing::info!(event = "accept-recovered", service);
+}
+
+/// No thread could be had for a request: its connection is closed.
+pub(crate) fn no_thread(service: &str, client: &str, error: &std::io::Error) {
+    tracing::error!(event = "no-thread", service, client, detail = %error);
+}
+
+/// A signal or the last of `--max-requests` ends the service.
+pub(crate) fn shutting_down(reason: &str, in_flight: usize, grace: Duration) {
+    tracing::info!(
+        event = "shutting-down",
+        reason,
+        in_flight,
+        grace_ms = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX)
+    );
+}
+
+/// The service has ended; `cut` requests did not end by themselves.
+pub(crate) fn stopped(cut: usize) {
+    if cut > 0 {
+        tracing::warn!(
+            event = "stopped",
+            cut,
+            detail = "requests that had not ended when --shutdown-grace was over were cut"
+        );
+    } else {
+        tracing::info!(event = "stopped", cut);
+    }
+}
+
+/// A handler is in service.
+pub(crate) fn loaded(service: &str, handler: &str, kind: &str, cached: bool, took: Duration) {
+    tracing::info!(
+        event = "loaded",
+        service,
+        handler,
+        kind,
+        cached,
+        duration_us = micros(took)
+    );
+}
+
+/// A handler could not be loaded again: the old one stays.
+pub(crate) fn reload_failed(service: &str, detail: &str) {
+    tracing::error!(
+        event = "reload-failed",
+        service,
+        detail,
+        hint = "the old handler stays in service"
+    );
+}
+
+/// Something is not as the operator would want it, and the program goes on.
+pub(crate) fn warning(detail: &str) {
+    tracing::warn!(event = "warning", detail);
+}
+
+fn thread() -> String {
+    std::thread::current().name().unwrap_or("").to_owned()
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}

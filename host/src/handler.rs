@@ -1,0 +1,83 @@
+//! The life of a request: `setup` → `handle` → `finish`, and what becomes of each failure.
+//!
+//! `handler/` has one file for each kind of `.wasm`; none of them knows of sockets.
+
+mod abi;
+
+mod component;
+mod life;
+mod load;
+mod module;
+mod wasm;
+mod wit;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::outcome::Outcome;
+use crate::request::Request;
+
+pub use load::{Kind, LoadError, LoadInfo, Loader};
+pub use wasm::WasmHandler;
+
+/// Python's `RequestHandlerClass`: what serves a request.
+pub trait RequestHandler: Send + Sync {
+    /// Python's `finish_request`: sets an instance up, runs `setup`, `handle` and `finish`, and tears
+    /// it down.
+    fn finish_request(&self, request: &Arc<Request>) -> Handled;
+}
+
+/// How the handler ended, before limits and the client's end are looked at.
+#[derive(Debug)]
+pub struct Handled {
+    /// What became of it.
+    pub result: Result<(), Failure>,
+    /// Bytes of the instance's memories and tables at their largest.
+    pub memory_peak: u64,
+}
+
+/// Why a handler failed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// It reported an error (Python: it raised).
+    #[error("{0}")]
+    Reported(String),
+    /// It reported an error or trapped after a growth of its memory had been refused.
+    #[error("memory limit: {0}")]
+    Memory(String),
+    /// The instance trapped: no code of it may run again.
+    #[error("{0}")]
+    Trap(String),
+    /// The host could not do its part.
+    #[error("{0}")]
+    Host(String),
+}
+
+impl Failure {
+    /// What the failure alone makes of the request.
+    pub fn outcome(&self) -> Outcome {
+        match self {
+            Failure::Reported(_) => Outcome::HandlerError,
+            Failure::Memory(_) => Outcome::MemoryLimit,
+            Failure::Trap(_) => Outcome::Trap,
+            Failure::Host(_) => Outcome::HostError,
+        }
+    }
+}
+
+/// How a request ended, as the log tells it.
+#[derive(Debug)]
+pub struct Ended {
+    /// The one word for it.
+    pub outcome: Outcome,
+    /// From accept or receive to here.
+    pub duration: Duration,
+    /// CPU time of the thread.
+    pub cpu: Duration,
+    /// Bytes of the instance's memories and tables at their largest.
+    pub memory_peak: u64,
+    /// Bytes that were beyond the log limit.
+    pub log_dropped: u64,
+    /// What failed, and where. It is for the log: nothing of it reaches the client.
+    pub detail: Option<String>,
+}

@@ -1,0 +1,185 @@
+//! Kind *component*, and commands that are components: what exports `handle`, or `wasi:cli/run`.
+
+use std::sync::Arc;
+
+use wasmtime::component::types::ComponentItem;
+use wasmtime::component::{Component, ComponentExportIndex, Instance, InstancePre, Linker};
+use wasmtime::{Engine, Store};
+
+use super::life::{self, ExitCode, Step, StepError};
+use super::load::LoadError;
+use super::module::names;
+use super::{Handled, wit};
+use crate::request::Request;
+use crate::sandbox::{Guest, Stdio, WasiGrants, link_preview2};
+
+/// A component that is ready to be set up.
+pub(super) struct ComponentHandler {
+    engine: Engine,
+    pre: InstancePre<Guest>,
+    body: Body,
+    memory_limit: u64,
+    grants: Arc<WasiGrants>,
+}
+
+enum Body {
+    /// Kind component, by [`Step::ALL`].
+    Handler([Option<ComponentExportIndex>; 3]),
+    /// Kind command: `run` of `wasi:cli/run`.
+    Command(ComponentExportIndex),
+}
+
+/// Packages whose interfaces are offered, in any version that is compatible.
+const OFFERED: [&str; 7] = [
+    "socketserver:handler/",
+    "wasi:cli/",
+    "wasi:clocks/",
+    "wasi:filesystem/",
+    "wasi:io/",
+    "wasi:random/",
+    "wasi:sockets/",
+];
+
+impl ComponentHandler {
+    /// Checks a component completely and links it.
+    pub(super) fn new(
+        component: &Component,
+        memory_limit: u64,
+        grants: Arc<WasiGrants>,
+    ) -> Result<Self, LoadError> {
+        let engine = component.engine().clone();
+        let mut problems = Vec::new();
+        let handle = component.get_export_index(None, Step::Handle.name());
+        let body = match (handle, run_export(component)) {
+            (Some(_), _) => Body::Handler(
+                Step::ALL.map(|step| step_export(component, step.name(), &mut problems)),
+            ),
+            (None, Some(run)) => Body::Command(run),
+            (None, None) => {
+                let component_type = component.component_type();
+                return Err(LoadError::NoHandler(names(
+                    component_type
+                        .exports(&engine)
+                        .map(|(name, _)| name.to_owned()),
+                )));
+            }
+        };
+        for (name, _) in component.component_type().imports(&engine) {
+            if !OFFERED.iter().any(|package| name.starts_with(package)) {
+                problems.push(format!(
+                    "import `{name}` is not offered; the host has socketserver:handler@1 and wasi:cli/imports@0.2"
+                ));
+            }
+        }
+        if !problems.is_empty() {
+            return Err(LoadError::NotServed(problems));
+        }
+        let linker = linker(&engine).map_err(LoadError::Engine)?;
+        let pre = linker
+            .instantiate_pre(component)
+            .map_err(|error| LoadError::NotServed(vec![format!("{error:#}")]))?;
+        Ok(ComponentHandler {
+            engine,
+            pre,
+            body,
+            memory_limit,
+            grants,
+        })
+    }
+
+    pub(super) fn is_command(&self) -> bool {
+        matches!(self.body, Body::Command(_))
+    }
+
+    pub(super) fn finish_request(&self, request: &Arc<Request>) -> wasmtime::Result<Handled> {
+        let (stdio, exit_code) = match self.body {
+            Body::Handler(_) => (Stdio::Log, ExitCode::Trap),
+            Body::Command(_) => (Stdio::Connection, ExitCode::Reported),
+        };
+        let mut store = Guest::store(
+            &self.engine,
+            request,
+            self.memory_limit,
+            &self.grants,
+            stdio,
+        )?;
+        let result = self.run(&mut store);
+        Ok(life::handled(&store, result, exit_code))
+    }
+
+    fn run(&self, store: &mut Store<Guest>) -> Result<(), StepError> {
+        let instance = self.pre.instantiate(&mut *store)?;
+        match &self.body {
+            Body::Command(run) => {
+                let run = instance.get_typed_func::<(), (Result<(), ()>,)>(&mut *store, run)?;
+                match run.call(&mut *store, ())? {
+                    (Ok(()),) => Ok(()),
+                    (Err(()),) => Err(StepError::Reported("it failed".to_owned())),
+                }
+            }
+            Body::Handler(exports) => life::run(|step| match &exports[step as usize] {
+                Some(export) => call(store, &instance, export),
+                None => Ok(()),
+            }),
+        }
+    }
+}
+
+fn call(
+    store: &mut Store<Guest>,
+    instance: &Instance,
+    export: &ComponentExportIndex,
+) -> Result<(), StepError> {
+    let function = instance.get_typed_func::<(), (Result<(), String>,)>(&mut *store, export)?;
+    let (result,) = function.call(&mut *store, ())?;
+    result.map_err(StepError::Reported)
+}
+
+fn linker(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {
+    let mut linker = Linker::new(engine);
+    link_preview2(&mut linker)?;
+    wit::add_to_linker(&mut linker)?;
+    Ok(linker)
+}
+
+/// `run` of whatever patch version of `wasi:cli/run@0.2` is there.
+fn run_export(component: &Component) -> Option<ComponentExportIndex> {
+    let component_type = component.component_type();
+    let engine = component.engine();
+    let (name, _) = component_type
+        .exports(engine)
+        .find(|(name, _)| name.starts_with("wasi:cli/run@0.2."))?;
+    let interface = component.get_export_index(None, name)?;
+    component.get_export_index(Some(&interface), "run")
+}
+
+fn step_export(
+    component: &Component,
+    name: &str,
+    problems: &mut Vec<String>,
+) -> Option<ComponentExportIndex> {
+    let (item, index) = component.get_export(None, name)?;
+    let fits = match &item {
+        ComponentItem::ComponentFunc(function) => {
+            let mut results = function.results();
+            function.params().len() == 0
+                && results.next().is_some_and(|result| is_result(&result))
+                && results.next().is_none()
+        }
+        _ => false,
+    };
+    if !fits {
+        problems.push(format!(
+            "export `{name}` must be a function `func() -> result<_, string>`"
+        ));
+    }
+    Some(index)
+}
+
+fn is_result(of: &wasmtime::component::Type) -> bool {
+    use wasmtime::component::Type;
+    match of {
+        Type::Result(result) => result.ok().is_none() && matches!(result.err(), Some(Type::String)),
+        _ => false,
+    }
+}

@@ -1,0 +1,181 @@
+//! `setup` → `handle` → `finish`, in Python's order, and what a failure on the way means.
+
+use wasmtime::{Store, Trap, WasmBacktrace};
+use wasmtime_wasi::I32Exit;
+
+use super::{Failure, Handled};
+use crate::sandbox::Guest;
+
+/// What is called in an instance, in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    Setup,
+    Handle,
+    Finish,
+}
+
+impl Step {
+    pub(super) const ALL: [Step; 3] = [Step::Setup, Step::Handle, Step::Finish];
+
+    /// The name of the export.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Step::Setup => "setup",
+            Step::Handle => "handle",
+            Step::Finish => "finish",
+        }
+    }
+}
+
+/// Why a step failed.
+#[derive(Debug)]
+pub(super) enum StepError {
+    /// The handler reported an error: the next steps may run.
+    Reported(String),
+    /// No code of the instance may run again.
+    Ended(wasmtime::Error),
+}
+
+impl From<wasmtime::Error> for StepError {
+    fn from(error: wasmtime::Error) -> Self {
+        StepError::Ended(error)
+    }
+}
+
+/// Calls the steps as Python calls its methods: after an error of `setup` nothing more runs, after an
+/// error of `handle` still `finish` does, after a trap nothing. The first error is the request's.
+pub(super) fn run(mut call: impl FnMut(Step) -> Result<(), StepError>) -> Result<(), StepError> {
+    call(Step::Setup)?;
+    let handled = call(Step::Handle);
+    if let Err(StepError::Ended(_)) = handled {
+        return handled;
+    }
+    match (handled, call(Step::Finish)) {
+        (_, Err(StepError::Ended(error))) => Err(StepError::Ended(error)),
+        (handled, finished) => handled.and(finished),
+    }
+}
+
+/// What an exit code of `proc_exit` or `wasi:cli/exit` means.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum ExitCode {
+    /// Of a command: an error that it reports.
+    Reported,
+    /// Of the other kinds: a trap.
+    Trap,
+}
+
+/// Puts together how the instance ended.
+pub(super) fn handled(
+    store: &Store<Guest>,
+    result: Result<(), StepError>,
+    exit_code: ExitCode,
+) -> Handled {
+    let memory = &store.data().memory;
+    let result = match result {
+        Ok(()) => Ok(()),
+        Err(StepError::Reported(text)) => Err(Failure::Reported(text)),
+        Err(StepError::Ended(error)) => match error.downcast_ref::<I32Exit>() {
+            Some(I32Exit(0)) => Ok(()),
+            Some(I32Exit(code)) if exit_code == ExitCode::Reported => {
+                Err(Failure::Reported(format!("exit code {code}")))
+            }
+            Some(I32Exit(code)) => Err(Failure::Trap(format!("exit with code {code}"))),
+            None => Err(failure(&error)),
+        },
+    };
+    let result = result.map_err(|failure| match failure {
+        Failure::Reported(text) | Failure::Trap(text) | Failure::Host(text)
+            if memory.has_refused() =>
+        {
+            Failure::Memory(text)
+        }
+        other => other,
+    });
+    Handled {
+        result,
+        memory_peak: memory.peak(),
+    }
+}
+
+/// What instantiating reports: a trap of the start function, or something that the host lacks.
+fn failure(error: &wasmtime::Error) -> Failure {
+    let is_trap =
+        error.downcast_ref::<Trap>().is_some() || error.downcast_ref::<WasmBacktrace>().is_some();
+    if is_trap {
+        Failure::Trap(describe(error))
+    } else {
+        Failure::Host(format!("{error:#}"))
+    }
+}
+
+/// Frames of a backtrace that are told; deep recursion has hundreds of thousands.
+const FRAMES: usize = 16;
+
+/// The longest part of a trap's text, in bytes: names come from the handler.
+const LONGEST: usize = 200;
+
+/// The cause, and where in the handler it happened, innermost function first.
+fn describe(error: &wasmtime::Error) -> String {
+    let mut text = clip(&error.root_cause().to_string());
+    let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() else {
+        return text;
+    };
+    for (number, frame) in backtrace.frames().iter().take(FRAMES).enumerate() {
+        text.push_str(if number == 0 { " in " } else { " < " });
+        match frame.func_name() {
+            Some(name) => text.push_str(&clip(&format!("{:#}", rustc_demangle::demangle(name)))),
+            None => text.push_str(&format!("function {}", frame.func_index())),
+        }
+        let place = frame.symbols().first();
+        if let Some((file, line)) = place.and_then(|symbol| Some((symbol.file()?, symbol.line()?)))
+        {
+            text.push_str(&format!(" ({}:{line})", clip(file)));
+        }
+    }
+    if backtrace.frames().len() > FRAMES {
+        text.push_str(" < …");
+    }
+    text
+}
+
+fn clip(text: &str) -> String {
+    text.chars().take(LONGEST).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn steps(fail: &[(Step, bool)]) -> (Vec<Step>, Result<(), StepError>) {
+        let mut called = Vec::new();
+        let result = run(|step| {
+            called.push(step);
+            match fail.iter().find(|(at, _)| *at == step) {
+                Some((_, true)) => Err(StepError::Ended(Trap::Interrupt.into())),
+                Some((at, false)) => Err(StepError::Reported(at.name().to_owned())),
+                None => Ok(()),
+            }
+        });
+        (called, result)
+    }
+
+    #[test]
+    fn the_order_is_pythons() {
+        use Step::{Finish, Handle, Setup};
+        for (fail, called) in [
+            (vec![], vec![Setup, Handle, Finish]),
+            (vec![(Setup, false)], vec![Setup]),
+            (vec![(Setup, true)], vec![Setup]),
+            (vec![(Handle, false)], vec![Setup, Handle, Finish]),
+            (vec![(Handle, true)], vec![Setup, Handle]),
+            (vec![(Finish, false)], vec![Setup, Handle, Finish]),
+        ] {
+            assert_eq!(called, steps(&fail).0, "{fail:?}");
+        }
+        let both = [(Handle, false), (Finish, false)];
+        assert!(matches!(steps(&both).1, Err(StepError::Reported(at)) if at == "handle"));
+        let worse = [(Handle, false), (Finish, true)];
+        assert!(matches!(steps(&worse).1, Err(StepError::Ended(_))));
+    }
+}

@@ -1,0 +1,245 @@
+//! From a file to a handler: read once, bounded; recognised; compiled, or taken from the cache;
+//! checked completely; linked.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use wasmtime::component::Component;
+use wasmtime::{Engine, Module, ResourcesRequired};
+
+use super::component::ComponentHandler;
+use super::module::ModuleHandler;
+use super::wasm::Wasm;
+use crate::config::{Grants, Limits};
+use crate::sandbox::{Cache, Compiled, Engines, WasiGrants};
+
+/// What a handler is (the contract's three kinds).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A core module that exports `handle`.
+    Module,
+    /// A component that exports `handle`.
+    Component,
+    /// A WASI program: it exports `_start`, or `wasi:cli/run`.
+    Command,
+}
+
+impl Kind {
+    /// The word in the log.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Kind::Module => "module",
+            Kind::Component => "component",
+            Kind::Command => "command",
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Why a file is not served.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// It cannot be read.
+    #[error("cannot read handler {}: {error}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// It is longer than the limit.
+    #[error("handler {} has more than {limit} bytes: raise --max-handler-size, if it is to be trusted with so much", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// It is neither WebAssembly nor its text format.
+    #[error("{} is not a WebAssembly file: build the handler for wasm32 first, and name the .wasm (or .wat) file", .0.display())]
+    NotWasm(PathBuf),
+    /// It is WebAssembly, but not valid.
+    #[error("{} is not valid WebAssembly, is cut off, or needs a feature that is off: {problem}", path.display())]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// What the compiler says.
+        problem: String,
+    },
+    /// It exports nothing that could serve a request.
+    #[error(
+        "it is not a handler: it exports neither `handle` nor `_start` nor wasi:cli/run, but {0}"
+    )]
+    NoHandler(String),
+    /// It would not work: each reason.
+    #[error("it cannot be served: {}", .0.join("; "))]
+    NotServed(Vec<String>),
+    /// A grant names something that is not there.
+    #[error("{0}")]
+    Grant(String),
+    /// The engine refuses to start.
+    #[error("the WebAssembly engine cannot be set up: {0:#}")]
+    Engine(wasmtime::Error),
+}
+
+/// What is loaded, and how.
+#[derive(Clone, Debug)]
+pub struct Loader {
+    /// The file.
+    pub path: PathBuf,
+    /// Largest file that is read, in bytes.
+    pub max_size: u64,
+    /// Where compiled code is kept.
+    pub cache: Option<Cache>,
+    /// What bounds a request.
+    pub limits: Limits,
+    /// What a handler may see.
+    pub grants: Grants,
+    /// Instances at one time.
+    pub instances: u32,
+}
+
+/// How a handler was loaded.
+#[derive(Clone, Debug)]
+pub struct LoadInfo {
+    /// Bytes of the file.
+    pub size: u64,
+    /// Whether its code came from the cache.
+    pub cached: bool,
+    /// From opening the file to here.
+    pub took: Duration,
+    /// Bytes of the largest memory at the start.
+    pub initial_memory: u64,
+}
+
+impl Loader {
+    pub(super) fn load(&self) -> Result<(Wasm, LoadInfo), LoadError> {
+        let started = Instant::now();
+        let program = self.path.file_name().unwrap_or_default().to_string_lossy();
+        let grants = WasiGrants::new(&self.grants, &program).map_err(LoadError::Grant)?;
+        let grants = Arc::new(grants);
+        let file = read(&self.path, self.max_size)?;
+        let wasm = self.binary(&file)?;
+        let is_component = is_component(&wasm);
+        let compiling = Engines::compiling().map_err(LoadError::Engine)?;
+        let compiled = match &self.cache {
+            Some(cache) => cache.get_or_compile(&compiling, &wasm, is_component),
+            None => Compiled::new(&compiling, &wasm, is_component),
+        }
+        .map_err(|error| LoadError::Invalid {
+            path: self.path.clone(),
+            problem: format!("{error:#}"),
+        })?;
+        let required = required(&compiling, &compiled)?;
+        let initial_memory = self.check_initial_size(&required)?;
+        let limit = self.limits.memory.unwrap_or(u64::MAX);
+        let engine =
+            Engines::serving(&required, self.instances, limit).map_err(LoadError::Engine)?;
+        let wasm = if is_component {
+            let component = compiled.component(&engine).map_err(LoadError::Engine)?;
+            Wasm::Component(ComponentHandler::new(&component, limit, grants)?)
+        } else {
+            let module = compiled.module(&engine).map_err(LoadError::Engine)?;
+            Wasm::Module(ModuleHandler::new(&module, limit, grants)?)
+        };
+        let info = LoadInfo {
+            size: file.len() as u64,
+            cached: compiled.was_cached(),
+            took: started.elapsed(),
+            initial_memory,
+        };
+        Ok((wasm, info))
+    }
+
+    /// The binary format of what was read.
+    fn binary<'a>(&self, file: &'a [u8]) -> Result<std::borrow::Cow<'a, [u8]>, LoadError> {
+        let starts_as_text =
+            file.trim_ascii_start().starts_with(b"(") || file.trim_ascii_start().starts_with(b";;");
+        let is_named_text = self.path.extension().is_some_and(|name| name == "wat");
+        if !file.starts_with(b"\0asm") && !starts_as_text && !is_named_text {
+            return Err(LoadError::NotWasm(self.path.clone()));
+        }
+        wat::parse_bytes(file).map_err(|mut error| {
+            error.set_path(&self.path);
+            LoadError::Invalid {
+                path: self.path.clone(),
+                problem: one_line(&error.to_string()),
+            }
+        })
+    }
+
+    fn check_initial_size(&self, required: &ResourcesRequired) -> Result<u64, LoadError> {
+        const PAGE: u64 = 64 << 10;
+        const ELEMENT: u64 = size_of::<usize>() as u64;
+        let memory = required.max_initial_memory_size.unwrap_or(0) * PAGE;
+        let table = required.max_initial_table_size.unwrap_or(0) * ELEMENT;
+        match self.limits.memory {
+            Some(limit) if memory.saturating_add(table) > limit => {
+                Err(LoadError::NotServed(vec![format!(
+                    "it needs {} bytes of memory from the start, --memory-limit is {limit}: raise it, or build the handler with less",
+                    memory.saturating_add(table)
+                )]))
+            }
+            _ => Ok(memory),
+        }
+    }
+}
+
+/// Reads no more than `max` bytes, however the file grows meanwhile.
+fn read(path: &Path, max: u64) -> Result<Vec<u8>, LoadError> {
+    let fail = |error| LoadError::Read {
+        path: path.to_owned(),
+        error,
+    };
+    let too_large = || LoadError::TooLarge {
+        path: path.to_owned(),
+        limit: max,
+    };
+    let file = File::open(path).map_err(fail)?;
+    let found = file.metadata().map_err(fail)?;
+    if found.is_dir() {
+        return Err(fail(io::ErrorKind::IsADirectory.into()));
+    }
+    if found.len() > max {
+        return Err(too_large());
+    }
+    let mut bytes = Vec::new();
+    file.take(max.saturating_add(1))
+        .read_to_end(&mut bytes)
+        .map_err(fail)?;
+    if bytes.len() as u64 > max {
+        return Err(too_large());
+    }
+    Ok(bytes)
+}
+
+/// The binary format's layer: 0 in a core module, 1 in a component.
+fn is_component(wasm: &[u8]) -> bool {
+    wasm.get(6..8) == Some(&[1, 0])
+}
+
+fn required(engine: &Engine, compiled: &Compiled) -> Result<ResourcesRequired, LoadError> {
+    if let Ok(module) = compiled.module(engine) {
+        return Ok(Module::resources_required(&module));
+    }
+    let component = compiled.component(engine).map_err(LoadError::Engine)?;
+    Component::resources_required(&component).ok_or_else(|| {
+        LoadError::NotServed(vec![
+            "it imports core modules or components, which the host has none of".to_owned(),
+        ])
+    })
+}
+
+/// A message that spans lines, in one.
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,62 @@
+//! A handler from a `.wasm` file, whatever its kind.
+
+use std::sync::Arc;
+
+use super::component::ComponentHandler;
+use super::load::{Kind, LoadError, LoadInfo, Loader};
+use super::module::ModuleHandler;
+use super::{Failure, Handled, RequestHandler};
+use crate::request::Request;
+use crate::sandbox::enter_runtime;
+
+/// A compiled, checked and linked handler. Every request gets an instance of its own.
+pub struct WasmHandler {
+    wasm: Wasm,
+    info: LoadInfo,
+}
+
+pub(super) enum Wasm {
+    Module(ModuleHandler),
+    Component(ComponentHandler),
+}
+
+impl WasmHandler {
+    /// Reads, compiles, checks and links a handler.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadError`]: what is wrong with the file, or why it would not be served.
+    pub fn load(loader: &Loader) -> Result<Self, LoadError> {
+        let (wasm, info) = loader.load()?;
+        Ok(WasmHandler { wasm, info })
+    }
+
+    /// What the file is.
+    pub fn kind(&self) -> Kind {
+        match &self.wasm {
+            Wasm::Module(handler) if handler.is_command() => Kind::Command,
+            Wasm::Component(handler) if handler.is_command() => Kind::Command,
+            Wasm::Module(_) => Kind::Module,
+            Wasm::Component(_) => Kind::Component,
+        }
+    }
+
+    /// How it was loaded.
+    pub fn info(&self) -> &LoadInfo {
+        &self.info
+    }
+}
+
+impl RequestHandler for WasmHandler {
+    fn finish_request(&self, request: &Arc<Request>) -> Handled {
+        let _runtime = enter_runtime();
+        let handled = match &self.wasm {
+            Wasm::Module(handler) => handler.finish_request(request),
+            Wasm::Component(handler) => handler.finish_request(request),
+        };
+        handled.unwrap_or_else(|error| Handled {
+            result: Err(Failure::Host(format!("{error:#}"))),
+            memory_peak: 0,
+        })
+    }
+}

@@ -1,0 +1,7 @@
+//! The program `sandsock`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    sandsock::cli::main()
+}

@@ -1,0 +1,108 @@
+//! `rfile` and `wfile` of a datagram: the packet is the input; what is written is collected, and is
+//! one packet at `flush` and at the end.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use nix::libc;
+
+use super::{Connection, lock};
+use crate::address::Endpoint;
+use crate::server::datagram::{DatagramSocket, Peer};
+
+/// How often, and how long apart, a peer whose queue is full is tried again. On Unix sockets poll(2)
+/// says writable while sendto(2) says EAGAIN, so it cannot be waited for.
+const TRIES: u32 = 20;
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// One packet, and where its reply goes.
+pub(crate) struct Datagram {
+    socket: Arc<DatagramSocket>,
+    peer: Peer,
+    packet: Vec<u8>,
+    position: AtomicUsize,
+    reply: Mutex<Vec<u8>>,
+    cut: AtomicBool,
+}
+
+impl Datagram {
+    pub(crate) fn new(socket: Arc<DatagramSocket>, peer: Peer, packet: Vec<u8>) -> Self {
+        Datagram {
+            socket,
+            peer,
+            packet,
+            position: AtomicUsize::new(0),
+            reply: Mutex::default(),
+            cut: AtomicBool::new(false),
+        }
+    }
+}
+
+impl Connection for Datagram {
+    fn recv(&self, buf: &mut [u8], _timeout: Option<Duration>) -> io::Result<usize> {
+        let position = self.position.load(Relaxed);
+        let count = buf.len().min(self.packet.len() - position);
+        buf[..count].copy_from_slice(&self.packet[position..][..count]);
+        self.position.store(position + count, Relaxed);
+        Ok(count)
+    }
+
+    fn send(&self, buf: &[u8], _timeout: Option<Duration>) -> io::Result<usize> {
+        if !self.peer.has_address() {
+            return Err(io::ErrorKind::NotConnected.into());
+        }
+        let mut reply = lock(&self.reply);
+        if reply.len() + buf.len() > self.socket.longest_reply() {
+            return Err(io::Error::from_raw_os_error(libc::EMSGSIZE));
+        }
+        reply.extend_from_slice(buf);
+        Ok(buf.len())
+    }
+
+    fn flush(&self) -> io::Result<()> {
+        let reply = std::mem::take(&mut *lock(&self.reply));
+        // Python sends an empty packet for nothing; here nothing written is nothing sent.
+        if reply.is_empty() {
+            return Ok(());
+        }
+        for attempt in 1.. {
+            match self.socket.send_to(&reply, &self.peer) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if attempt == TRIES || self.cut.load(Relaxed) {
+                        return Err(error);
+                    }
+                    std::thread::sleep(PAUSE);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => return result,
+            }
+        }
+        Ok(())
+    }
+
+    fn wait_readable(&self, _timeout: Option<Duration>) -> io::Result<bool> {
+        Ok(true)
+    }
+
+    fn server_address(&self) -> Endpoint {
+        self.socket.server_address(&self.peer)
+    }
+
+    fn set_nodelay(&self, _on: bool) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn discard(&self) {
+        lock(&self.reply).clear();
+    }
+
+    fn shutdown_request(&self) {}
+
+    fn drain(&self, _linger: Duration) {}
+
+    fn abort(&self) {
+        self.cut.store(true, Relaxed);
+    }
+}

@@ -1,0 +1,99 @@
+//! What a handler prints: whole lines, each one event, up to the request's log limit.
+
+use std::sync::Arc;
+
+use crate::events;
+
+/// A longer line is broken into several, so that a handler cannot make the host hold more.
+const LONGEST_LINE: usize = 4 * 1024;
+
+/// Where a handler printed it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LogStream {
+    Stdout,
+    Stderr,
+}
+
+impl LogStream {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            LogStream::Stdout => "stdout",
+            LogStream::Stderr => "stderr",
+        }
+    }
+}
+
+/// The log of one request.
+pub(crate) struct GuestLog {
+    service: Arc<str>,
+    id: u64,
+    /// What may still be logged, in bytes.
+    left: Option<u64>,
+    dropped: u64,
+    stdout: Vec<u8>,
+    stderr: Vec<u8>,
+}
+
+impl GuestLog {
+    pub(super) fn new(service: Arc<str>, id: u64, limit: Option<u64>) -> Self {
+        GuestLog {
+            service,
+            id,
+            left: limit,
+            dropped: 0,
+            stdout: Vec::new(),
+            stderr: Vec::new(),
+        }
+    }
+
+    /// Takes what the handler printed; what is beyond the limit is dropped and counted.
+    pub(crate) fn write(&mut self, stream: LogStream, mut bytes: &[u8]) {
+        if let Some(left) = &mut self.left {
+            let taken = bytes
+                .len()
+                .min(usize::try_from(*left).unwrap_or(usize::MAX));
+            *left -= taken as u64;
+            self.dropped += (bytes.len() - taken) as u64;
+            bytes = &bytes[..taken];
+        }
+        while !bytes.is_empty() {
+            let partial = self.partial(stream);
+            let room = LONGEST_LINE - partial.len();
+            let newline = bytes.iter().take(room).position(|byte| *byte == b'\n');
+            let end = newline.unwrap_or(bytes.len().min(room));
+            partial.extend_from_slice(&bytes[..end]);
+            if newline.is_some() || partial.len() >= LONGEST_LINE {
+                self.emit(stream);
+            }
+            bytes = &bytes[end + usize::from(newline.is_some())..];
+        }
+    }
+
+    /// The request is over: a line without an end is one, too.
+    pub(crate) fn finish(&mut self) {
+        for stream in [LogStream::Stdout, LogStream::Stderr] {
+            if !self.partial(stream).is_empty() {
+                self.emit(stream);
+            }
+        }
+    }
+
+    /// Bytes beyond the limit.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
+    fn partial(&mut self, stream: LogStream) -> &mut Vec<u8> {
+        match stream {
+            LogStream::Stdout => &mut self.stdout,
+            LogStream::Stderr => &mut self.stderr,
+        }
+    }
+
+    fn emit(&mut self, stream: LogStream) {
+        let line = std::mem::take(self.partial(stream));
+        let text = String::from_utf8_lossy(&line);
+        let text = text.strip_suffix('\r').unwrap_or(&text);
+        events::guest(&self.service, self.id, stream.as_str(), text);
+    }
+}

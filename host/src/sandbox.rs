@@ -1,0 +1,31 @@
+//! How an instance is held: the one place that configures the Wasm engine, and what an instance may
+//! use, see and wait for.
+
+mod cache;
+pub(crate) mod capacity;
+mod engine;
+mod guest;
+mod memory;
+mod wait;
+mod wasi;
+mod wasi_p1;
+mod wasi_p2;
+
+pub(crate) use cache::Compiled;
+pub use cache::{Cache, CacheError};
+pub(crate) use engine::{Engines, THREAD_STACK, enter_runtime};
+pub(crate) use guest::{Guest, guest_memory, slice, slice_mut, trap};
+pub(crate) use wasi::{Stdio, WasiGrants};
+pub(crate) use wasi_p1::{errno, errno_of};
+
+use wasmtime::{Linker, component};
+
+/// Gives core modules `wasi_snapshot_preview1`.
+pub(crate) fn link_preview1(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
+    wasi_p1::add_to_linker(linker)
+}
+
+/// Gives components `wasi:cli/imports@0.2`.
+pub(crate) fn link_preview2(linker: &mut component::Linker<Guest>) -> wasmtime::Result<()> {
+    wasi_p2::add_to_linker(linker)
+}

@@ -1,0 +1,244 @@
+//! Compiled code, and a private folder in which it is kept.
+//!
+//! Loading compiled code runs whatever it says, so nothing is taken from a folder or a file that
+//! somebody else could have written. A name is made from everything that the code depends on.
+
+use std::fs::{self, DirBuilder};
+use std::hash::{Hash, Hasher};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use sha2::{Digest, Sha256};
+use wasmtime::component::Component;
+use wasmtime::{Engine, Module};
+
+use crate::events;
+
+/// Files that are kept; the oldest go first.
+const MOST: usize = 128;
+
+/// Why a folder is not used as a cache.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot keep compiled code in {}: {problem}", folder.display())]
+pub struct CacheError {
+    /// The folder.
+    pub folder: PathBuf,
+    /// What is wrong, and what to do.
+    pub problem: String,
+}
+
+/// A private folder of compiled code.
+#[derive(Clone, Debug)]
+pub struct Cache {
+    folder: PathBuf,
+}
+
+impl Cache {
+    /// Uses a folder, and makes it where it is not there (mode 0700).
+    ///
+    /// # Errors
+    ///
+    /// It cannot be made, or it is not ours alone.
+    pub fn open(folder: &Path) -> Result<Self, CacheError> {
+        let fail = |problem: String| CacheError {
+            folder: folder.to_owned(),
+            problem,
+        };
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)
+            .map_err(|error| fail(error.to_string()))?;
+        let found = fs::metadata(folder).map_err(|error| fail(error.to_string()))?;
+        if !is_private(&found, 0o077) {
+            return Err(fail(
+                "others could write to it; it has to belong to this user with mode 0700 (`chmod 700` it), or use --cache off".to_owned(),
+            ));
+        }
+        Ok(Cache {
+            folder: folder.to_owned(),
+        })
+    }
+
+    /// The user's cache folder for this program; `None` where there is no home.
+    pub fn default_folder() -> Option<PathBuf> {
+        use etcetera::BaseStrategy;
+        let base = etcetera::choose_base_strategy().ok()?;
+        Some(base.cache_dir().join("sandsock"))
+    }
+
+    /// Compiled code for `engine`, from the folder where it is there, otherwise compiled and kept.
+    ///
+    /// # Errors
+    ///
+    /// What the compiler says. A cache that fails costs time and nothing else.
+    pub(crate) fn get_or_compile(
+        &self,
+        engine: &Engine,
+        wasm: &[u8],
+        is_component: bool,
+    ) -> wasmtime::Result<Compiled> {
+        let path = self.folder.join(name(engine, wasm));
+        if let Some(code) = self.read(&path) {
+            let compiled = Compiled {
+                code,
+                was_cached: true,
+            };
+            // A file that was cut off by a full disk, say, is compiled anew.
+            let loads = match is_component {
+                true => compiled.component(engine).is_ok(),
+                false => compiled.module(engine).is_ok(),
+            };
+            if loads {
+                return Ok(compiled);
+            }
+            events::warning(&format!("compiled code in {} is damaged", path.display()));
+        }
+        let compiled = Compiled::new(engine, wasm, is_component)?;
+        if let Err(error) = self.write(&path, &compiled.code) {
+            events::warning(&format!(
+                "compiled code cannot be kept in {}: {error}",
+                self.folder.display()
+            ));
+        }
+        Ok(compiled)
+    }
+
+    fn read(&self, path: &Path) -> Option<Vec<u8>> {
+        let mut file = fs::File::open(path).ok()?;
+        if !is_private(&file.metadata().ok()?, 0o022) {
+            events::warning(&format!(
+                "{} is not used: others could have written it",
+                path.display()
+            ));
+            return None;
+        }
+        let mut code = Vec::new();
+        io::Read::read_to_end(&mut file, &mut code).ok()?;
+        Some(code)
+    }
+
+    /// Whoever reads sees the whole file or none.
+    fn write(&self, path: &Path, code: &[u8]) -> io::Result<()> {
+        self.prune()?;
+        let mut file = tempfile::NamedTempFile::new_in(&self.folder)?;
+        file.write_all(code)?;
+        file.persist(path)?;
+        Ok(())
+    }
+
+    fn prune(&self) -> io::Result<()> {
+        let mut files: Vec<(SystemTime, PathBuf)> = fs::read_dir(&self.folder)?
+            .filter_map(|entry| {
+                let entry = entry.ok()?;
+                Some((entry.metadata().ok()?.modified().ok()?, entry.path()))
+            })
+            .collect();
+        files.sort();
+        for (_, path) in files.iter().rev().skip(MOST - 1) {
+            fs::remove_file(path)?;
+        }
+        Ok(())
+    }
+}
+
+/// Ours, and others have none of these rights.
+fn is_private(found: &fs::Metadata, rights: u32) -> bool {
+    found.uid() == nix::unistd::geteuid().as_raw() && found.mode() & rights == 0
+}
+
+/// Digest of the code, the engine's version and its settings.
+fn name(engine: &Engine, wasm: &[u8]) -> String {
+    struct Sink(Sha256);
+    impl Hasher for Sink {
+        fn write(&mut self, bytes: &[u8]) {
+            self.0.update(bytes);
+        }
+        fn finish(&self) -> u64 {
+            0
+        }
+    }
+    let mut sink = Sink(Sha256::new());
+    engine.precompile_compatibility_hash().hash(&mut sink);
+    sink.0.update((wasm.len() as u64).to_le_bytes());
+    sink.0.update(wasm);
+    let digest = sink.0.finalize();
+    let mut name: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    name.push_str(".cwasm");
+    name
+}
+
+/// Compiled code, as the engine writes it. Only what this process compiled, or what [`Cache`] has
+/// found to be ours, becomes one.
+pub(crate) struct Compiled {
+    code: Vec<u8>,
+    was_cached: bool,
+}
+
+impl Compiled {
+    /// Compiles.
+    ///
+    /// # Errors
+    ///
+    /// What the compiler says.
+    pub(crate) fn new(engine: &Engine, wasm: &[u8], is_component: bool) -> wasmtime::Result<Self> {
+        let code = match is_component {
+            true => engine.precompile_component(wasm)?,
+            false => engine.precompile_module(wasm)?,
+        };
+        Ok(Compiled {
+            code,
+            was_cached: false,
+        })
+    }
+
+    pub(crate) fn was_cached(&self) -> bool {
+        self.was_cached
+    }
+
+    /// # Errors
+    ///
+    /// The code is not a module's, or not for this engine.
+    pub(crate) fn module(&self, engine: &Engine) -> wasmtime::Result<Module> {
+        // SAFETY: the type's invariant: the code is from our compiler and was written by nobody else.
+        unsafe { Module::deserialize(engine, &self.code) }
+    }
+
+    /// # Errors
+    ///
+    /// The code is not a component's, or not for this engine.
+    pub(crate) fn component(&self, engine: &Engine) -> wasmtime::Result<Component> {
+        // SAFETY: as for a module.
+        unsafe { Component::deserialize(engine, &self.code) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn only_a_private_folder_is_used() {
+        let home = tempfile::tempdir().unwrap();
+        let folder = home.path().join("a/b");
+        Cache::open(&folder).unwrap();
+        assert_eq!(0o700, fs::metadata(&folder).unwrap().mode() & 0o777);
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o770)).unwrap();
+        assert!(Cache::open(&folder).is_err());
+    }
+
+    #[test]
+    fn the_oldest_files_go() {
+        let home = tempfile::tempdir().unwrap();
+        let cache = Cache::open(home.path()).unwrap();
+        for number in 0..MOST + 10 {
+            cache
+                .write(&home.path().join(format!("{number}.cwasm")), b"x")
+                .unwrap();
+        }
+        assert_eq!(MOST, fs::read_dir(home.path()).unwrap().count());
+    }
+}

@@ -1,0 +1,160 @@
+//! The engine's configuration: which Wasm features are on, how instances are pooled, what ticks.
+
+use std::sync::LazyLock;
+use std::thread;
+use std::time::Duration;
+
+use wasmtime::{
+    Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig,
+    ResourcesRequired, WasmBacktraceDetails, WasmFeatures,
+};
+
+/// The stack that guest code may use, in bytes. It does not reserve a thread's stack, see below.
+const WASM_STACK: usize = 512 << 10;
+
+/// The stack of a thread that serves requests: guest code's and a reserve for the host calls that it
+/// makes. If the thread's stack ended first, the process would abort instead of the instance trapping.
+pub(crate) const THREAD_STACK: usize = WASM_STACK + (1536 << 10);
+
+/// How often guest code is asked whether its time is over: what a CPU limit is exact to.
+const TICK: Duration = Duration::from_millis(10);
+
+/// Wasm that handlers may use. Everything else, threads and 64-bit memories among it, is off.
+const FEATURES: [WasmFeatures; 14] = [
+    WasmFeatures::MUTABLE_GLOBAL,
+    WasmFeatures::SATURATING_FLOAT_TO_INT,
+    WasmFeatures::SIGN_EXTENSION,
+    WasmFeatures::MULTI_VALUE,
+    WasmFeatures::BULK_MEMORY,
+    WasmFeatures::REFERENCE_TYPES,
+    WasmFeatures::CALL_INDIRECT_OVERLONG,
+    WasmFeatures::FLOATS,
+    WasmFeatures::SIMD,
+    WasmFeatures::RELAXED_SIMD,
+    WasmFeatures::TAIL_CALL,
+    WasmFeatures::MULTI_MEMORY,
+    WasmFeatures::EXTENDED_CONST,
+    WasmFeatures::COMPONENT_MODEL,
+];
+
+/// Pages of a slot that stay mapped from one request to the next, in bytes: resetting what a small
+/// handler touches is cheaper than faulting it in again.
+const KEEP_MEMORY: usize = 256 << 10;
+const KEEP_TABLE: usize = 64 << 10;
+
+/// Elements that a table of the pool has room for at least.
+const TABLE_ELEMENTS: u64 = 20_000;
+
+/// Engines that understand each other's compiled code.
+pub(crate) struct Engines;
+
+impl Engines {
+    /// For compiling: it sets no instance up.
+    ///
+    /// # Errors
+    ///
+    /// The processor or system is not supported.
+    pub(crate) fn compiling() -> wasmtime::Result<Engine> {
+        Engine::new(&config())
+    }
+
+    /// For serving: with a pool for `instances` at one time of what a handler requires, and a ticker.
+    ///
+    /// # Errors
+    ///
+    /// The address space is too small for the pool, or no thread is to be had.
+    pub(crate) fn serving(
+        required: &ResourcesRequired,
+        instances: u32,
+        memory_limit: u64,
+    ) -> wasmtime::Result<Engine> {
+        let mut config = config();
+        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(
+            required,
+            instances,
+            memory_limit,
+        )));
+        let engine = Engine::new(&config)?;
+        start_ticker(&engine)?;
+        Ok(engine)
+    }
+}
+
+fn config() -> Config {
+    let mut config = Config::new();
+    config.wasm_features(WasmFeatures::all(), false);
+    for feature in FEATURES {
+        config.wasm_features(feature, true);
+    }
+    config
+        .epoch_interruption(true)
+        .max_wasm_stack(WASM_STACK)
+        // Unused, since nothing runs asynchronously; it has to be larger than Wasm's own stack.
+        .async_stack_size(THREAD_STACK)
+        .concurrency_support(false)
+        .wasm_backtrace_details(WasmBacktraceDetails::Enable);
+    config
+}
+
+fn pool(
+    required: &ResourcesRequired,
+    instances: u32,
+    memory_limit: u64,
+) -> PoolingAllocationConfig {
+    let memories = required.num_memories.max(1);
+    let tables = required.num_tables.max(1);
+    let elements = required.max_initial_table_size.unwrap_or(0);
+    let elements = elements.saturating_mul(2).max(TABLE_ELEMENTS);
+    // A pool's memory is at most what 32 bits can address.
+    let memory = memory_limit.min(1 << 32).next_multiple_of(64 << 10);
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_memories(instances.saturating_mul(memories))
+        .max_memories_per_module(memories)
+        .max_memories_per_component(memories)
+        .max_memory_size(usize::try_from(memory).unwrap_or(usize::MAX))
+        .total_tables(instances.saturating_mul(tables))
+        .max_tables_per_module(tables)
+        .max_tables_per_component(tables)
+        .table_elements(usize::try_from(elements).unwrap_or(usize::MAX))
+        // Instances themselves live on the heap: these are limits and reserve nothing.
+        .total_core_instances(u32::MAX)
+        .total_component_instances(u32::MAX)
+        .max_core_instances_per_component(10_000)
+        .max_core_instance_size(64 << 20)
+        .max_component_instance_size(64 << 20)
+        // Async stacks: there are none, and each would slow a fork down.
+        .total_stacks(0)
+        .max_unused_warm_slots(instances.saturating_mul(memories))
+        .linear_memory_keep_resident(KEEP_MEMORY)
+        .table_keep_resident(KEEP_TABLE)
+        .decommit_batch_size(16)
+        // An open report upstream: pages that were swapped out are not reset by it.
+        .pagemap_scan(Enabled::No);
+    pool
+}
+
+/// One thread an engine moves its epoch, for as long as the engine lives.
+fn start_ticker(engine: &Engine) -> wasmtime::Result<()> {
+    let engine = engine.weak();
+    thread::Builder::new()
+        .name("ticker".to_owned())
+        .stack_size(64 << 10)
+        .spawn(move || {
+            while let Some(engine) = engine.upgrade() {
+                engine.increment_epoch();
+                drop(engine);
+                thread::sleep(TICK);
+            }
+        })?;
+    Ok(())
+}
+
+/// What runs the futures of wasmtime-wasi: no thread, no timer, no poller. All of them are ready at
+/// once, since files are read on the request's own thread and everything that waits is ours.
+static RUNTIME: LazyLock<Option<tokio::runtime::Runtime>> =
+    LazyLock::new(|| tokio::runtime::Builder::new_current_thread().build().ok());
+
+/// Without it wasmtime-wasi would start a runtime with threads of its own.
+pub(crate) fn enter_runtime() -> Option<tokio::runtime::EnterGuard<'static>> {
+    RUNTIME.as_ref().map(|runtime| runtime.enter())
+}

@@ -1,0 +1,142 @@
+//! What belongs to one instance: the data of its store.
+
+use std::sync::Arc;
+
+use wasmtime::{Caller, Engine, Extern, Memory, Store, Trap, UpdateDeadline};
+use wasmtime_wasi::p1::WasiP1Ctx;
+use wasmtime_wasi::{WasiCtxView, WasiView};
+
+use super::memory::MemoryLimiter;
+use super::wasi::{Descriptors, Stdio, WasiGrants};
+use crate::request::{IoError, Request};
+
+/// Handles of resources that a component may hold, and bytes that it may have the host copy in one
+/// call. The engine's defaults are made for one trusted program and are larger.
+const COMPONENT_HANDLES: usize = 10_000;
+const HOSTCALL_FUEL: usize = 64 << 20;
+
+/// One instance's request, limits and descriptors.
+pub(crate) struct Guest {
+    pub(crate) request: Arc<Request>,
+    pub(crate) memory: MemoryLimiter,
+    /// A core module's exported memory, looked up once.
+    linear_memory: Option<Memory>,
+    /// Where 0, 1 and 2 lead, for as long as the guest has not closed or renumbered them.
+    pub(super) descriptors: Descriptors,
+    grants: Arc<WasiGrants>,
+    stdio: Stdio,
+    /// Made at the first use: most handlers need nothing of it.
+    wasi: Option<Box<WasiP1Ctx>>,
+}
+
+impl Guest {
+    /// A store with the limits in place: a start function is guest code, too.
+    ///
+    /// # Errors
+    ///
+    /// A granted folder cannot be opened any more.
+    pub(crate) fn store(
+        engine: &Engine,
+        request: &Arc<Request>,
+        memory_limit: u64,
+        grants: &Arc<WasiGrants>,
+        stdio: Stdio,
+    ) -> wasmtime::Result<Store<Guest>> {
+        let mut guest = Guest {
+            request: request.clone(),
+            memory: MemoryLimiter::new(memory_limit),
+            linear_memory: None,
+            descriptors: Descriptors::new(stdio),
+            grants: grants.clone(),
+            stdio,
+            wasi: None,
+        };
+        if grants.has_folders() {
+            let wasi = grants.open(request, stdio)?;
+            guest.wasi = Some(Box::new(wasi));
+        }
+        let mut store = Store::new(engine, guest);
+        store.limiter(|guest| &mut guest.memory);
+        store.set_epoch_deadline(1);
+        store.epoch_deadline_callback(|store| {
+            Ok(if store.data().request.is_over() {
+                UpdateDeadline::Interrupt
+            } else {
+                UpdateDeadline::Continue(1)
+            })
+        });
+        store.set_hostcall_fuel(HOSTCALL_FUEL);
+        store.set_max_component_handles(COMPONENT_HANDLES);
+        Ok(store)
+    }
+
+    /// WASI as wasmtime-wasi has it, with this request's grants.
+    pub(super) fn wasi(&mut self) -> &mut WasiP1Ctx {
+        self.wasi
+            .get_or_insert_with(|| Box::new(self.grants.without_folders(&self.request, self.stdio)))
+    }
+
+    pub(crate) fn set_linear_memory(&mut self, memory: Memory) {
+        self.linear_memory = Some(memory);
+    }
+}
+
+impl WasiView for Guest {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        self.wasi().ctx()
+    }
+}
+
+/// The calling module's memory and the rest of its store.
+///
+/// # Errors
+///
+/// It has none: only a start function can call before that was checked.
+pub(crate) fn guest_memory<'a>(
+    caller: &'a mut Caller<'_, Guest>,
+) -> wasmtime::Result<(&'a mut [u8], &'a mut Guest)> {
+    let memory = match caller.data().linear_memory {
+        Some(memory) => memory,
+        None => match caller.get_export("memory") {
+            Some(Extern::Memory(memory)) => memory,
+            _ => return Err(Trap::MemoryOutOfBounds.into()),
+        },
+    };
+    Ok(memory.data_and_store_mut(caller))
+}
+
+/// `len` bytes at `ptr`, both as the guest passed them.
+///
+/// # Errors
+///
+/// The range is outside memory: a trap, before anything was allocated or copied.
+pub(crate) fn slice_mut(memory: &mut [u8], ptr: i32, len: i32) -> wasmtime::Result<&mut [u8]> {
+    range(ptr, len)
+        .and_then(|range| memory.get_mut(range))
+        .ok_or_else(|| Trap::MemoryOutOfBounds.into())
+}
+
+/// As [`slice_mut`], for reading.
+///
+/// # Errors
+///
+/// The range is outside memory.
+pub(crate) fn slice(memory: &[u8], ptr: i32, len: i32) -> wasmtime::Result<&[u8]> {
+    range(ptr, len)
+        .and_then(|range| memory.get(range))
+        .ok_or_else(|| Trap::MemoryOutOfBounds.into())
+}
+
+fn range(ptr: i32, len: i32) -> Option<std::ops::Range<usize>> {
+    // Wasm's i32 has no sign of its own: an address is unsigned.
+    let start = ptr.cast_unsigned() as usize;
+    Some(start..start.checked_add(len.cast_unsigned() as usize)?)
+}
+
+/// What a failed operation is where the guest cannot be told: a trap.
+pub(crate) fn trap(error: IoError) -> wasmtime::Error {
+    match error {
+        IoError::Ended => Trap::Interrupt.into(),
+        other => wasmtime::Error::new(other),
+    }
+}

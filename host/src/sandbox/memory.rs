@@ -1,0 +1,128 @@
+//! The memory limit: the sum over an instance's memories and tables, not each of them.
+
+use wasmtime::ResourceLimiter;
+
+/// What a table's element takes in the host, in bytes.
+const ELEMENT: usize = size_of::<usize>();
+
+/// More instances, memories or tables than any toolchain makes are a mistake or an attack.
+const MOST: usize = 1_000;
+
+/// Counts what one instance has, and refuses more than the limit.
+#[derive(Debug)]
+pub(crate) struct MemoryLimiter {
+    limit: u64,
+    now: u64,
+    peak: u64,
+    /// The last growth, to be taken back where the system refuses it.
+    last: u64,
+    refused: bool,
+}
+
+impl MemoryLimiter {
+    /// `limit` in bytes.
+    pub(crate) fn new(limit: u64) -> Self {
+        MemoryLimiter {
+            limit,
+            now: 0,
+            peak: 0,
+            last: 0,
+            refused: false,
+        }
+    }
+
+    /// Bytes at their most.
+    pub(crate) fn peak(&self) -> u64 {
+        self.peak
+    }
+
+    /// Whether a growth was refused for the limit's sake.
+    pub(crate) fn has_refused(&self) -> bool {
+        self.refused
+    }
+
+    fn grow(&mut self, current: usize, desired: usize) -> bool {
+        self.last = desired.saturating_sub(current) as u64;
+        let wanted = self.now.saturating_add(self.last);
+        if wanted > self.limit {
+            self.last = 0;
+            self.refused = true;
+            return false;
+        }
+        self.now = wanted;
+        self.peak = self.peak.max(wanted);
+        true
+    }
+
+    fn grow_failed(&mut self) {
+        self.now -= std::mem::take(&mut self.last);
+    }
+}
+
+impl ResourceLimiter for MemoryLimiter {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        Ok(self.grow(current, desired))
+    }
+
+    fn memory_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
+        self.grow_failed();
+        Ok(())
+    }
+
+    fn table_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let bytes = |elements: usize| elements.saturating_mul(ELEMENT);
+        Ok(self.grow(bytes(current), bytes(desired)))
+    }
+
+    fn table_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
+        self.grow_failed();
+        Ok(())
+    }
+
+    fn instances(&self) -> usize {
+        MOST
+    }
+
+    fn tables(&self) -> usize {
+        MOST
+    }
+
+    fn memories(&self) -> usize {
+        MOST
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sum_counts() {
+        let mut limiter = MemoryLimiter::new(100);
+        assert!(limiter.grow(0, 60));
+        assert!(!limiter.grow(0, 60));
+        assert!(limiter.has_refused());
+        assert!(limiter.grow(0, 40));
+        assert!(!limiter.grow(60, usize::MAX));
+        assert_eq!(100, limiter.peak());
+    }
+
+    #[test]
+    fn a_growth_that_the_system_refused_is_not_counted() {
+        let mut limiter = MemoryLimiter::new(100);
+        assert!(limiter.grow(0, 60));
+        limiter.grow_failed();
+        limiter.grow_failed();
+        assert!(limiter.grow(0, 100));
+    }
+}

@@ -1,0 +1,75 @@
+//! Waiting on behalf of a component: `wasi:io/poll` without a runtime, and never beyond what bounds
+//! the request.
+//!
+//! A pollable that is not ready says what it waits for; the request then waits for the nearest.
+
+use std::cell::Cell;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use crate::request::{IoError, Request};
+
+/// What the pollables that were looked at wait for.
+#[derive(Clone, Copy, Default)]
+struct Waits {
+    until: Option<Instant>,
+    input: bool,
+    /// How many have said so.
+    count: usize,
+}
+
+thread_local! {
+    static WAITS: Cell<Waits> = const { Cell::new(Waits { until: None, input: false, count: 0 }) };
+}
+
+/// A pollable that does not say what it waits for is looked at again after so long.
+const LOOK_AGAIN: Duration = Duration::from_millis(1);
+
+/// A pollable is to be looked at again at `when`; `None` for never.
+pub(super) fn at(when: Option<Instant>) {
+    let mut waits = WAITS.get();
+    waits.until = waits.until.into_iter().chain(when).min();
+    waits.count += 1;
+    WAITS.set(waits);
+}
+
+/// A pollable is to be looked at again when `rfile` is readable.
+pub(super) fn for_input() {
+    let mut waits = WAITS.get();
+    waits.input = true;
+    waits.count += 1;
+    WAITS.set(waits);
+}
+
+/// Runs a future that waits for so many pollables to its end, on this thread.
+///
+/// # Errors
+///
+/// [`IoError::Ended`] at the request's deadline and when it is cut.
+pub(super) fn block_on<F: Future>(
+    request: &Request,
+    pollables: usize,
+    future: F,
+) -> Result<F::Output, IoError> {
+    let mut future = pin!(future);
+    let mut context = Context::from_waker(Waker::noop());
+    loop {
+        WAITS.set(Waits::default());
+        if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
+            return Ok(output);
+        }
+        let waits = WAITS.get();
+        let mut left = waits
+            .until
+            .map(|until| until.saturating_duration_since(Instant::now()));
+        if waits.count < pollables.max(1) {
+            left = Some(left.map_or(LOOK_AGAIN, |left| left.min(LOOK_AGAIN)));
+        }
+        if waits.input {
+            request.wait_readable(left)?;
+        } else {
+            request.sleep(left)?;
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! What a handler sees of WASI: its descriptors 0, 1 and 2, and what the operator granted.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use wasmtime_wasi::p1::WasiP1Ctx;
+use wasmtime_wasi::{FsPerms, WasiCtxBuilder};
+
+use super::wasi_p2::{Input, Output};
+use crate::address::{Endpoint, Transport};
+use crate::config::Grants;
+use crate::request::{LogStream, Request};
+
+/// The most random bytes that a component gets from one call.
+const RANDOM: u64 = 1 << 20;
+
+/// Where a handler's descriptors 0, 1 and 2 lead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stdio {
+    /// Nothing, the log, the log: kinds module and component.
+    Log,
+    /// `rfile`, `wfile`, the log: kind command.
+    Connection,
+}
+
+/// What one descriptor leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Descriptor {
+    Empty,
+    Rfile,
+    Wfile,
+    Log(LogStream),
+}
+
+/// The descriptors of preview 1 that are ours. Numbers that the guest opens, and those that it closed
+/// or renumbered, are wasmtime-wasi's.
+#[derive(Clone, Debug)]
+pub(super) struct Descriptors(Vec<(u32, Descriptor)>);
+
+impl Descriptors {
+    pub(super) fn new(stdio: Stdio) -> Self {
+        let (input, output) = match stdio {
+            Stdio::Log => (Descriptor::Empty, Descriptor::Log(LogStream::Stdout)),
+            Stdio::Connection => (Descriptor::Rfile, Descriptor::Wfile),
+        };
+        Descriptors(vec![
+            (0, input),
+            (1, output),
+            (2, Descriptor::Log(LogStream::Stderr)),
+        ])
+    }
+
+    pub(super) fn get(&self, number: u32) -> Option<Descriptor> {
+        let (_, found) = self.0.iter().find(|(at, _)| *at == number)?;
+        Some(*found)
+    }
+
+    /// The guest has closed it.
+    pub(super) fn close(&mut self, number: u32) {
+        self.0.retain(|(at, _)| *at != number);
+    }
+
+    /// The guest has put `from` in place of `to`.
+    pub(super) fn renumber(&mut self, from: u32, to: u32) {
+        if from == to {
+            return;
+        }
+        self.close(to);
+        for (at, _) in &mut self.0 {
+            if *at == from {
+                *at = to;
+            }
+        }
+    }
+}
+
+/// A service's grants, made ready once.
+#[derive(Default)]
+pub(crate) struct WasiGrants {
+    env: Vec<(String, String)>,
+    args: Vec<String>,
+    folders: Vec<(PathBuf, String, FsPerms)>,
+}
+
+impl WasiGrants {
+    /// # Errors
+    ///
+    /// A variable that is not there, or a folder that cannot be opened: what, and what to do.
+    pub(crate) fn new(grants: &Grants, program: &str) -> Result<Self, String> {
+        let mut env = Vec::new();
+        for key in &grants.inherit_env {
+            let value = std::env::var(key).map_err(|error| {
+                format!("--inherit-env {key}: {error}; set it, or leave the option out")
+            })?;
+            env.push((key.clone(), value));
+        }
+        for grant in &grants.env {
+            env.retain(|(key, _)| *key != grant.key);
+            env.push((grant.key.clone(), grant.value.clone()));
+        }
+        let mut folders = Vec::new();
+        for dir in &grants.dir {
+            let host = dir.host.display();
+            let found = std::fs::read_dir(&dir.host)
+                .and_then(|_| dir.host.canonicalize())
+                .map_err(|error| format!("--dir {host}: {error}; name a folder that is there"))?;
+            let perms = match dir.writable {
+                true => FsPerms::ReadWrite,
+                false => FsPerms::ReadOnly,
+            };
+            folders.push((found, dir.guest.clone(), perms));
+        }
+        let mut args = vec![program.to_owned()];
+        args.extend(grants.args.iter().cloned());
+        Ok(WasiGrants { env, args, folders })
+    }
+
+    pub(super) fn has_folders(&self) -> bool {
+        !self.folders.is_empty()
+    }
+
+    /// # Errors
+    ///
+    /// A folder is not there any more.
+    pub(super) fn open(&self, request: &Arc<Request>, stdio: Stdio) -> wasmtime::Result<WasiP1Ctx> {
+        let mut builder = self.builder(request, stdio);
+        for (host, guest, perms) in &self.folders {
+            builder.preopened_dir(host, guest, *perms)?;
+        }
+        Ok(builder.build_p1())
+    }
+
+    pub(super) fn without_folders(&self, request: &Arc<Request>, stdio: Stdio) -> WasiP1Ctx {
+        self.builder(request, stdio).build_p1()
+    }
+
+    fn builder(&self, request: &Arc<Request>, stdio: Stdio) -> WasiCtxBuilder {
+        let mut builder = WasiCtxBuilder::new();
+        builder
+            .allow_blocking_current_thread(true)
+            .allow_tcp(false)
+            .allow_udp(false)
+            .allow_ip_name_lookup(false)
+            .max_random_size(RANDOM)
+            .secure_random(rand::rand_core::UnwrapErr(rand::rngs::SysRng))
+            .stderr(Output::Log(request.clone(), LogStream::Stderr))
+            .args(&self.args);
+        if stdio == Stdio::Connection {
+            builder.stdin(Input(request.clone()));
+            builder.stdout(Output::Wfile(request.clone()));
+            for (key, value) in ucspi(request) {
+                if !self.env.iter().any(|(granted, _)| granted == key) {
+                    builder.env(key, value);
+                }
+            }
+        } else {
+            builder.stdout(Output::Log(request.clone(), LogStream::Stdout));
+        }
+        builder.envs(&self.env);
+        builder
+    }
+}
+
+/// What `tcpserver` gives its children (UCSPI), and `REMOTE_ADDR`, `REMOTE_PORT` as systemd does.
+fn ucspi(request: &Request) -> Vec<(&'static str, String)> {
+    let client = request.client_address();
+    let server = request.server_address();
+    let mut env = Vec::new();
+    match request.transport() {
+        Transport::Tcp | Transport::Udp => {
+            let tcp = request.transport() == Transport::Tcp;
+            env.push(("PROTO", if tcp { "TCP" } else { "UDP" }.to_owned()));
+            let [local_ip, local_port, remote_ip, remote_port] = match tcp {
+                true => ["TCPLOCALIP", "TCPLOCALPORT", "TCPREMOTEIP", "TCPREMOTEPORT"],
+                false => ["UDPLOCALIP", "UDPLOCALPORT", "UDPREMOTEIP", "UDPREMOTEPORT"],
+            };
+            if let Endpoint::Inet(server) = server {
+                env.push((local_ip, server.ip().to_string()));
+                env.push((local_port, server.port().to_string()));
+            }
+            if let Endpoint::Inet(client) = client {
+                env.push((remote_ip, client.ip().to_string()));
+                env.push((remote_port, client.port().to_string()));
+                env.push(("REMOTE_ADDR", client.ip().to_string()));
+                env.push(("REMOTE_PORT", client.port().to_string()));
+            }
+        }
+        Transport::UnixStream | Transport::UnixDatagram => {
+            let stream = request.transport() == Transport::UnixStream;
+            env.push(("PROTO", if stream { "UNIX" } else { "UNIXGRAM" }.to_owned()));
+            env.push(("UNIXLOCALPATH", server.to_string()));
+            env.push(("UNIXREMOTEPATH", client.to_string()));
+            if let Some(peer) = request.peer_credentials() {
+                env.push(("UNIXREMOTEPID", peer.pid.to_string()));
+                env.push(("UNIXREMOTEEUID", peer.uid.to_string()));
+                env.push(("UNIXREMOTEEGID", peer.gid.to_string()));
+            }
+        }
+    }
+    env
+}

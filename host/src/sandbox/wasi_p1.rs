@@ -1,0 +1,261 @@
+//! `wasi_snapshot_preview1` for core modules.
+//!
+//! wasmtime-wasi's own, but for what can block or is on the fast path: descriptors 0 to 2 are straight
+//! on the connection and the log, sleeping and polling end with the request, and a granted folder
+//! opens regular files and folders only (opening a FIFO would block for ever).
+
+mod poll;
+
+use std::time::SystemTime;
+
+use rand::TryRng;
+use wasmtime::{Caller, Linker};
+use wasmtime_wasi::I32Exit;
+use wasmtime_wasi::p1::wasi_snapshot_preview1 as p1;
+use wiggle::GuestMemory;
+
+use super::guest::{Guest, guest_memory, slice, slice_mut, trap};
+use super::wait;
+use super::wasi::Descriptor;
+use crate::request::IoError;
+
+const MODULE: &str = "wasi_snapshot_preview1";
+
+/// Preview 1's errno values that this file returns.
+pub(crate) mod errno {
+    pub(crate) const SUCCESS: i32 = 0;
+    pub(super) const ACCES: i32 = 2;
+    pub(super) const BADF: i32 = 8;
+    pub(crate) const CONNRESET: i32 = 15;
+    pub(crate) const INVAL: i32 = 28;
+    pub(crate) const IO: i32 = 29;
+    pub(crate) const MSGSIZE: i32 = 35;
+    pub(super) const NAMETOOLONG: i32 = 37;
+    pub(crate) const NOTCONN: i32 = 53;
+    pub(crate) const PIPE: i32 = 64;
+    pub(crate) const TIMEDOUT: i32 = 73;
+}
+
+/// What preview 1 calls an error of `rfile` or `wfile`.
+///
+/// # Errors
+///
+/// The request was ended: a trap.
+pub(crate) fn errno_of(error: IoError) -> wasmtime::Result<i32> {
+    Ok(match error {
+        IoError::TimedOut => errno::TIMEDOUT,
+        IoError::BrokenPipe => errno::PIPE,
+        IoError::ConnectionReset => errno::CONNRESET,
+        IoError::MessageTooLong => errno::MSGSIZE,
+        IoError::NotConnected => errno::NOTCONN,
+        IoError::Other(_) => errno::IO,
+        IoError::Ended => return Err(trap(error)),
+    })
+}
+
+pub(super) fn add_to_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
+    wasmtime_wasi::p1::add_to_linker_sync(linker, Guest::wasi)?;
+    linker.allow_shadowing(true);
+    linker.func_wrap(MODULE, "fd_read", fd_read)?;
+    linker.func_wrap(MODULE, "fd_write", fd_write)?;
+    linker.func_wrap(MODULE, "fd_close", fd_close)?;
+    linker.func_wrap(MODULE, "fd_renumber", fd_renumber)?;
+    linker.func_wrap(MODULE, "path_open", path_open)?;
+    linker.func_wrap(MODULE, "poll_oneoff", poll::poll_oneoff)?;
+    linker.func_wrap(MODULE, "clock_time_get", clock_time_get)?;
+    linker.func_wrap(MODULE, "random_get", random_get)?;
+    linker.func_wrap(MODULE, "proc_exit", proc_exit)?;
+    linker.allow_shadowing(false);
+    Ok(())
+}
+
+/// Calls wasmtime-wasi's function of the same name.
+macro_rules! wasmtime_wasi {
+    ($caller:ident . $name:ident ( $($arg:expr),* )) => {{
+        let (memory, guest) = guest_memory(&mut $caller)?;
+        let request = guest.request.clone();
+        let mut memory = GuestMemory::Unshared(memory);
+        let call = p1::$name(guest.wasi(), &mut memory, $($arg),*);
+        wait::block_on(&request, 0, call).map_err(trap)?
+    }};
+}
+
+fn number(fd: i32) -> u32 {
+    fd.cast_unsigned()
+}
+
+/// The next of an array of `(pointer, length)` pairs that is not empty.
+fn vectors(memory: &[u8], iovs: i32, count: i32) -> wasmtime::Result<Vec<(i32, i32)>> {
+    // POSIX's IOV_MAX. A shorter read or write is one that the guest must reckon with.
+    let count = number(count).min(1024);
+    let table = slice(memory, iovs, (count * 8).cast_signed())?;
+    let int = |bytes: &[u8]| i32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
+    Ok(table
+        .chunks_exact(8)
+        .map(|pair| (int(&pair[..4]), int(&pair[4..])))
+        .filter(|(_, len)| *len != 0)
+        .collect())
+}
+
+fn store_u32(memory: &mut [u8], ptr: i32, value: usize) -> wasmtime::Result<()> {
+    let value = u32::try_from(value).unwrap_or(u32::MAX);
+    slice_mut(memory, ptr, 4)?.copy_from_slice(&value.to_le_bytes());
+    Ok(())
+}
+
+fn fd_read(
+    mut caller: Caller<'_, Guest>,
+    fd: i32,
+    iovs: i32,
+    count: i32,
+    read: i32,
+) -> wasmtime::Result<i32> {
+    let Some(descriptor) = caller.data().descriptors.get(number(fd)) else {
+        return wasmtime_wasi!(caller.fd_read(fd, iovs, count, read));
+    };
+    let (memory, guest) = guest_memory(&mut caller)?;
+    let first = vectors(memory, iovs, count)?.first().copied();
+    let (ptr, len) = first.unwrap_or((0, 0));
+    let room = slice_mut(memory, ptr, len)?;
+    let got = match descriptor {
+        Descriptor::Empty => 0,
+        Descriptor::Rfile => match guest.request.read(room) {
+            Ok(got) => got,
+            Err(error) => return errno_of(error),
+        },
+        Descriptor::Wfile | Descriptor::Log(_) => return Ok(errno::BADF),
+    };
+    store_u32(memory, read, got)?;
+    Ok(errno::SUCCESS)
+}
+
+fn fd_write(
+    mut caller: Caller<'_, Guest>,
+    fd: i32,
+    iovs: i32,
+    count: i32,
+    written: i32,
+) -> wasmtime::Result<i32> {
+    let Some(descriptor) = caller.data().descriptors.get(number(fd)) else {
+        return wasmtime_wasi!(caller.fd_write(fd, iovs, count, written));
+    };
+    let (memory, guest) = guest_memory(&mut caller)?;
+    let mut total = 0;
+    for (ptr, len) in vectors(memory, iovs, count)? {
+        let bytes = slice(memory, ptr, len)?;
+        match descriptor {
+            Descriptor::Wfile => {
+                if let Err(error) = guest.request.write(bytes) {
+                    return errno_of(error);
+                }
+            }
+            Descriptor::Log(stream) => guest.request.log().write(stream, bytes),
+            Descriptor::Empty | Descriptor::Rfile => return Ok(errno::BADF),
+        }
+        total += bytes.len();
+    }
+    store_u32(memory, written, total)?;
+    Ok(errno::SUCCESS)
+}
+
+fn fd_close(mut caller: Caller<'_, Guest>, fd: i32) -> wasmtime::Result<i32> {
+    let result = wasmtime_wasi!(caller.fd_close(fd))?;
+    if result == errno::SUCCESS {
+        caller.data_mut().descriptors.close(number(fd));
+    }
+    Ok(result)
+}
+
+fn fd_renumber(mut caller: Caller<'_, Guest>, from: i32, to: i32) -> wasmtime::Result<i32> {
+    let result = wasmtime_wasi!(caller.fd_renumber(from, to))?;
+    if result == errno::SUCCESS {
+        let descriptors = &mut caller.data_mut().descriptors;
+        descriptors.renumber(number(from), number(to));
+    }
+    Ok(result)
+}
+
+/// As preview 1's, for regular files and folders, and for names that are not there yet.
+#[expect(clippy::too_many_arguments, reason = "preview 1 has them")]
+fn path_open(
+    mut caller: Caller<'_, Guest>,
+    fd: i32,
+    lookup: i32,
+    path: i32,
+    path_len: i32,
+    oflags: i32,
+    rights: i64,
+    inheriting: i64,
+    fdflags: i32,
+    opened: i32,
+) -> wasmtime::Result<i32> {
+    let (memory, guest) = guest_memory(&mut caller)?;
+    let name = slice(memory, path, path_len)?;
+    if name.len() > PATH_MAX {
+        return Ok(errno::NAMETOOLONG);
+    }
+    if !may_open(guest, fd, lookup, name)? {
+        return Ok(errno::ACCES);
+    }
+    wasmtime_wasi!(caller.path_open(
+        fd, lookup, path, path_len, oflags, rights, inheriting, fdflags, opened
+    ))
+}
+
+/// Linux's PATH_MAX, in bytes.
+const PATH_MAX: usize = 4096;
+
+/// Whether a name in a folder is a regular file, a folder, a link that is not followed, or nothing.
+fn may_open(guest: &mut Guest, fd: i32, lookup: i32, name: &[u8]) -> wasmtime::Result<bool> {
+    // `path_filestat_get` takes guest memory: here a buffer with the result in front of the name.
+    const STAT: usize = 64;
+    const FILETYPE: usize = 16;
+    let mut scratch = vec![0; STAT + name.len()];
+    scratch[STAT..].copy_from_slice(name);
+    let len = i32::try_from(name.len()).unwrap_or(i32::MAX);
+    let request = guest.request.clone();
+    let mut memory = GuestMemory::Unshared(&mut scratch);
+    let call = p1::path_filestat_get(guest.wasi(), &mut memory, fd, lookup, STAT as i32, len, 0);
+    let result = wait::block_on(&request, 0, call).map_err(trap)??;
+    // Preview 1's filetype: 3 is a directory, 4 a regular file, 7 a symbolic link.
+    Ok(result != errno::SUCCESS || matches!(scratch[FILETYPE], 3 | 4 | 7))
+}
+
+/// Nanoseconds: 0 is the time of day, 1 runs from the request's start. Others are not there.
+fn clock_time_get(
+    mut caller: Caller<'_, Guest>,
+    clock: i32,
+    _precision: i64,
+    time: i32,
+) -> wasmtime::Result<i32> {
+    let (memory, guest) = guest_memory(&mut caller)?;
+    let Some(now) = clock_now(guest, clock) else {
+        return Ok(errno::INVAL);
+    };
+    slice_mut(memory, time, 8)?.copy_from_slice(&now.to_le_bytes());
+    Ok(errno::SUCCESS)
+}
+
+/// A clock's reading in nanoseconds.
+fn clock_now(guest: &Guest, clock: i32) -> Option<u64> {
+    let since = match clock {
+        0 => SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default(),
+        1 => guest.request.started().elapsed(),
+        _ => return None,
+    };
+    Some(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
+}
+
+/// Asks the kernel each time: a generator in this process would be the same in a forked child.
+fn random_get(mut caller: Caller<'_, Guest>, ptr: i32, len: i32) -> wasmtime::Result<i32> {
+    let (memory, _) = guest_memory(&mut caller)?;
+    let room = slice_mut(memory, ptr, len)?;
+    match rand::rngs::SysRng.try_fill_bytes(room) {
+        Ok(()) => Ok(errno::SUCCESS),
+        Err(_) => Ok(errno::IO),
+    }
+}
+
+fn proc_exit(_caller: Caller<'_, Guest>, code: i32) -> wasmtime::Result<()> {
+    Err(I32Exit(code).into())
+}

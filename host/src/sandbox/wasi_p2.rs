@@ -1,0 +1,335 @@
+//! `wasi:cli/imports@0.2` for components.
+//!
+//! wasmtime-wasi's own, but for what can block: polls and clocks end with the request, `rfile` and
+//! `wfile` are straight on the connection, and a granted folder opens regular files and folders only.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncWrite};
+use wasmtime::StoreContextMut;
+use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
+use wasmtime_wasi::cli::{IsTerminal, StdinStream, StdoutStream, WasiCli, WasiCliView};
+use wasmtime_wasi::clocks::{WasiClocks, WasiClocksView};
+use wasmtime_wasi::filesystem::{WasiFilesystem, WasiFilesystemView};
+use wasmtime_wasi::p2::bindings::filesystem::types::{self, HostDescriptor};
+use wasmtime_wasi::p2::bindings::{cli, clocks, filesystem, random, sockets, sync};
+use wasmtime_wasi::p2::{
+    DynPollable, InputStream, OutputStream, Pollable, StreamError, StreamResult, subscribe,
+};
+use wasmtime_wasi::random::{WasiRandom, WasiRandomView};
+use wasmtime_wasi::sockets::{WasiSockets, WasiSocketsView};
+use wasmtime_wasi::{WasiView, async_trait};
+use wasmtime_wasi_io::bindings::wasi::io::poll as async_poll;
+
+use super::guest::{Guest, trap};
+use super::wait;
+use crate::request::{IoError, LogStream, Request};
+
+/// The most that is read or written in one call of a stream, in bytes.
+const CHUNK: usize = 64 << 10;
+
+pub(super) fn add_to_linker(l: &mut Linker<Guest>) -> wasmtime::Result<()> {
+    type G = Guest;
+    cli::environment::add_to_linker::<G, WasiCli>(l, G::cli)?;
+    cli::exit::add_to_linker::<G, WasiCli>(l, G::cli)?;
+    cli::stdin::add_to_linker::<G, WasiCli>(l, G::cli)?;
+    cli::stdout::add_to_linker::<G, WasiCli>(l, G::cli)?;
+    cli::stderr::add_to_linker::<G, WasiCli>(l, G::cli)?;
+    cli::terminal_input::add_to_linker::<G, WasiCli>(l, G::cli)?;
+    cli::terminal_output::add_to_linker::<G, WasiCli>(l, G::cli)?;
+    cli::terminal_stdin::add_to_linker::<G, WasiCli>(l, G::cli)?;
+    cli::terminal_stdout::add_to_linker::<G, WasiCli>(l, G::cli)?;
+    cli::terminal_stderr::add_to_linker::<G, WasiCli>(l, G::cli)?;
+    clocks::wall_clock::add_to_linker::<G, WasiClocks>(l, G::clocks)?;
+    clocks::monotonic_clock::add_to_linker::<G, Waiting>(l, waiting)?;
+    filesystem::preopens::add_to_linker::<G, WasiFilesystem>(l, G::filesystem)?;
+    sync::filesystem::types::add_to_linker::<G, WasiFilesystem>(l, G::filesystem)?;
+    wasmtime_wasi_io::bindings::wasi::io::error::add_to_linker::<G, Table>(l, table)?;
+    sync::io::poll::add_to_linker::<G, Waiting>(l, waiting)?;
+    sync::io::streams::add_to_linker::<G, Table>(l, table)?;
+    random::random::add_to_linker::<G, WasiRandom>(l, G::random)?;
+    random::insecure::add_to_linker::<G, WasiRandom>(l, G::random)?;
+    random::insecure_seed::add_to_linker::<G, WasiRandom>(l, G::random)?;
+    // No network is granted: these are there for programs that are built with them, and refuse.
+    let options = sockets::network::LinkOptions::default();
+    sockets::network::add_to_linker::<G, WasiSockets>(l, &options, G::sockets)?;
+    sockets::instance_network::add_to_linker::<G, WasiSockets>(l, G::sockets)?;
+    sockets::ip_name_lookup::add_to_linker::<G, WasiSockets>(l, G::sockets)?;
+    sockets::tcp_create_socket::add_to_linker::<G, WasiSockets>(l, G::sockets)?;
+    sync::sockets::tcp::add_to_linker::<G, WasiSockets>(l, G::sockets)?;
+    sync::sockets::udp::add_to_linker::<G, WasiSockets>(l, G::sockets)?;
+    sync::sockets::udp_create_socket::add_to_linker::<G, WasiSockets>(l, G::sockets)?;
+    l.allow_shadowing(true);
+    l.instance(FILESYSTEM)?
+        .func_wrap("[method]descriptor.open-at", open_at)?;
+    l.allow_shadowing(false);
+    Ok(())
+}
+
+/// The name under which wasmtime-wasi links its `wasi:filesystem/types`.
+const FILESYSTEM: &str = "wasi:filesystem/types@0.2.12";
+
+struct Table;
+
+impl HasData for Table {
+    type Data<'a> = &'a mut ResourceTable;
+}
+
+fn table(guest: &mut Guest) -> &mut ResourceTable {
+    guest.ctx().table
+}
+
+/// The table and the request that bounds every wait.
+struct Waiting<'a> {
+    table: &'a mut ResourceTable,
+    request: Arc<Request>,
+}
+
+impl HasData for Waiting<'static> {
+    type Data<'a> = Waiting<'a>;
+}
+
+fn waiting(guest: &mut Guest) -> Waiting<'_> {
+    Waiting {
+        request: guest.request.clone(),
+        table: guest.ctx().table,
+    }
+}
+
+impl sync::io::poll::Host for Waiting<'_> {
+    fn poll(&mut self, pollables: Vec<Resource<DynPollable>>) -> wasmtime::Result<Vec<u32>> {
+        let count = pollables.len();
+        let poll = async_poll::Host::poll(self.table, pollables);
+        wait::block_on(&self.request, count, poll).map_err(trap)?
+    }
+}
+
+impl sync::io::poll::HostPollable for Waiting<'_> {
+    fn ready(&mut self, pollable: Resource<DynPollable>) -> wasmtime::Result<bool> {
+        let ready = async_poll::HostPollable::ready(self.table, pollable);
+        wait::block_on(&self.request, 1, ready).map_err(trap)?
+    }
+
+    fn block(&mut self, pollable: Resource<DynPollable>) -> wasmtime::Result<()> {
+        let block = async_poll::HostPollable::block(self.table, pollable);
+        wait::block_on(&self.request, 1, block).map_err(trap)?
+    }
+
+    fn drop(&mut self, pollable: Resource<DynPollable>) -> wasmtime::Result<()> {
+        async_poll::HostPollable::drop(self.table, pollable)
+    }
+}
+
+/// Nanoseconds since the request's start.
+impl clocks::monotonic_clock::Host for Waiting<'_> {
+    fn now(&mut self) -> wasmtime::Result<u64> {
+        Ok(nanos(self.request.started().elapsed()))
+    }
+
+    fn resolution(&mut self) -> wasmtime::Result<u64> {
+        Ok(1)
+    }
+
+    fn subscribe_instant(&mut self, when: u64) -> wasmtime::Result<Resource<DynPollable>> {
+        self.subscribe(self.request.started(), when)
+    }
+
+    fn subscribe_duration(&mut self, duration: u64) -> wasmtime::Result<Resource<DynPollable>> {
+        self.subscribe(Instant::now(), duration)
+    }
+}
+
+impl Waiting<'_> {
+    fn subscribe(&mut self, from: Instant, nanos: u64) -> wasmtime::Result<Resource<DynPollable>> {
+        // A time that the clock cannot tell never comes.
+        let timer = Timer(from.checked_add(Duration::from_nanos(nanos)));
+        let timer = self.table.push(timer)?;
+        subscribe(self.table, timer)
+    }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// A moment that is waited for; `None` never comes.
+struct Timer(Option<Instant>);
+
+#[async_trait]
+impl Pollable for Timer {
+    async fn ready(&mut self) {
+        std::future::poll_fn(|_| match self.0 {
+            Some(when) if when <= Instant::now() => std::task::Poll::Ready(()),
+            when => {
+                wait::at(when);
+                std::task::Poll::Pending
+            }
+        })
+        .await;
+    }
+}
+
+/// As `open-at`, for regular files and folders, and for names that are not there yet.
+fn open_at(
+    mut store: StoreContextMut<'_, Guest>,
+    (folder, path_flags, path, open_flags, flags): (
+        Resource<types::Descriptor>,
+        types::PathFlags,
+        String,
+        types::OpenFlags,
+        types::DescriptorFlags,
+    ),
+) -> wasmtime::Result<(Result<Resource<types::Descriptor>, types::ErrorCode>,)> {
+    let request = store.data().request.clone();
+    let mut view = store.data_mut().filesystem();
+    let opened = async {
+        let same = Resource::new_borrow(folder.rep());
+        let found = HostDescriptor::stat_at(&mut view, same, path_flags, path.clone()).await;
+        if let Ok(found) = found {
+            use types::DescriptorType::{Directory, RegularFile, SymbolicLink};
+            if !matches!(found.type_, Directory | RegularFile | SymbolicLink) {
+                return Err(types::ErrorCode::Access.into());
+            }
+        }
+        HostDescriptor::open_at(&mut view, folder, path_flags, path, open_flags, flags).await
+    };
+    let opened = wait::block_on(&request, 0, opened).map_err(trap)?;
+    match opened {
+        Ok(descriptor) => Ok((Ok(descriptor),)),
+        Err(error) => {
+            let mut view = store.data_mut().filesystem();
+            Ok((Err(types::Host::convert_error_code(&mut view, error)?),))
+        }
+    }
+}
+
+/// A component's standard input: `rfile`, for kind command.
+pub(super) struct Input(pub(super) Arc<Request>);
+
+impl IsTerminal for Input {
+    fn is_terminal(&self) -> bool {
+        false
+    }
+}
+
+impl StdinStream for Input {
+    fn async_stream(&self) -> Box<dyn AsyncRead + Send + Sync> {
+        // For WASI 0.3, which is not linked.
+        Box::new(tokio::io::empty())
+    }
+
+    fn p2_stream(&self) -> Box<dyn InputStream> {
+        Box::new(Input(self.0.clone()))
+    }
+}
+
+#[async_trait]
+impl InputStream for Input {
+    fn read(&mut self, size: usize) -> StreamResult<Bytes> {
+        match self.0.wait_readable(Some(Duration::ZERO)) {
+            Ok(true) => self.receive(size),
+            Ok(false) => Ok(Bytes::new()),
+            Err(error) => Err(stream_error(error)),
+        }
+    }
+
+    async fn blocking_read(&mut self, size: usize) -> StreamResult<Bytes> {
+        self.receive(size)
+    }
+}
+
+impl Input {
+    fn receive(&mut self, size: usize) -> StreamResult<Bytes> {
+        if size == 0 {
+            return Ok(Bytes::new());
+        }
+        let mut buf = vec![0; size.min(CHUNK)];
+        match self.0.read(&mut buf) {
+            Ok(0) => Err(StreamError::Closed),
+            Ok(count) => {
+                buf.truncate(count);
+                Ok(buf.into())
+            }
+            Err(error) => Err(stream_error(error)),
+        }
+    }
+}
+
+#[async_trait]
+impl Pollable for Input {
+    async fn ready(&mut self) {
+        std::future::poll_fn(|_| match self.0.wait_readable(Some(Duration::ZERO)) {
+            Ok(false) => {
+                wait::for_input();
+                std::task::Poll::Pending
+            }
+            // What ends a read makes it ready: the read says what it was.
+            Ok(true) | Err(_) => std::task::Poll::Ready(()),
+        })
+        .await;
+    }
+}
+
+/// A component's standard output and standard error.
+pub(super) enum Output {
+    /// `wfile`, for kind command.
+    Wfile(Arc<Request>),
+    Log(Arc<Request>, LogStream),
+}
+
+impl IsTerminal for Output {
+    fn is_terminal(&self) -> bool {
+        false
+    }
+}
+
+impl StdoutStream for Output {
+    fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
+        // For WASI 0.3, which is not linked.
+        Box::new(tokio::io::sink())
+    }
+
+    fn p2_stream(&self) -> Box<dyn OutputStream> {
+        Box::new(match self {
+            Output::Wfile(request) => Output::Wfile(request.clone()),
+            Output::Log(request, stream) => Output::Log(request.clone(), *stream),
+        })
+    }
+}
+
+#[async_trait]
+impl OutputStream for Output {
+    fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
+        match self {
+            Output::Wfile(request) => request.write(&bytes).map_err(stream_error),
+            Output::Log(request, stream) => {
+                request.log().write(*stream, &bytes);
+                Ok(())
+            }
+        }
+    }
+
+    fn flush(&mut self) -> StreamResult<()> {
+        // A command's datagram is one reply: its flushes are the language's, not the handler's.
+        Ok(())
+    }
+
+    fn check_write(&mut self) -> StreamResult<usize> {
+        Ok(CHUNK)
+    }
+}
+
+#[async_trait]
+impl Pollable for Output {
+    async fn ready(&mut self) {}
+}
+
+fn stream_error(error: IoError) -> StreamError {
+    match error {
+        IoError::Ended => StreamError::Trap(trap(error)),
+        IoError::BrokenPipe => StreamError::Closed,
+        other => StreamError::LastOperationFailed(wasmtime::Error::new(other)),
+    }
+}

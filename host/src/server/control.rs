@@ -1,0 +1,133 @@
+//! Starting and stopping a loop, and counting its requests.
+
+use std::io;
+use std::sync::atomic::{
+    AtomicBool, AtomicU32, Ordering::AcqRel, Ordering::Acquire, Ordering::Release,
+};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::{self, ThreadId};
+
+use crate::poll::Waker;
+use crate::request::lock;
+
+/// What the loop and those who stop it share.
+pub(super) struct Control {
+    waker: Arc<Waker>,
+    shutdown_request: AtomicBool,
+    /// The thread in `serve_forever`.
+    running: Mutex<Option<ThreadId>>,
+    is_shut_down: Condvar,
+}
+
+impl Control {
+    pub(super) fn new() -> io::Result<Self> {
+        Ok(Control {
+            waker: Arc::new(Waker::new()?),
+            shutdown_request: AtomicBool::new(false),
+            running: Mutex::new(None),
+            is_shut_down: Condvar::new(),
+        })
+    }
+
+    pub(super) fn waker(&self) -> &Arc<Waker> {
+        &self.waker
+    }
+
+    pub(super) fn shutdown_is_requested(&self) -> bool {
+        self.shutdown_request.load(Acquire)
+    }
+
+    /// The loop runs until the value is dropped; afterwards it can be started again.
+    pub(super) fn begin(&self) -> Running<'_> {
+        *lock(&self.running) = Some(thread::current().id());
+        Running(self)
+    }
+}
+
+/// A loop that runs.
+pub(super) struct Running<'a>(&'a Control);
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        *lock(&self.0.running) = None;
+        self.0.shutdown_request.store(false, Release);
+        self.0.is_shut_down.notify_all();
+    }
+}
+
+/// Ends a server's loop, from any thread.
+#[derive(Clone)]
+pub struct ShutdownHandle(Arc<Control>);
+
+impl ShutdownHandle {
+    pub(super) fn new(control: Arc<Control>) -> Self {
+        ShutdownHandle(control)
+    }
+
+    /// Asks the loop to stop. A loop that has not started yet ends at once when it does.
+    pub fn request(&self) {
+        self.0.shutdown_request.store(true, Release);
+        self.0.waker.wake();
+    }
+
+    /// Python's `shutdown`: asks the loop to stop and waits until it has. From the loop's own thread
+    /// (a hook, a serial handler) it does not wait, since it would wait for itself.
+    pub fn shutdown(&self) {
+        self.request();
+        let mut running = lock(&self.0.running);
+        while running.is_some_and(|thread| thread != thread::current().id()) {
+            running = self
+                .0
+                .is_shut_down
+                .wait(running)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+/// How many requests may still be taken (`--max-requests`); all listeners of a program share it.
+pub struct Quota {
+    left: Option<AtomicU32>,
+}
+
+impl Quota {
+    /// `None` for no end.
+    pub fn new(requests: Option<u32>) -> Self {
+        Quota {
+            left: requests.map(AtomicU32::new),
+        }
+    }
+
+    pub(super) fn is_used_up(&self) -> bool {
+        self.left
+            .as_ref()
+            .is_some_and(|left| left.load(Acquire) == 0)
+    }
+
+    /// A ticket for one request; it comes back unless it is used up.
+    pub(super) fn take(&self) -> Option<Ticket<'_>> {
+        let Some(left) = &self.left else {
+            return Some(Ticket(None));
+        };
+        left.try_update(AcqRel, Acquire, |left| left.checked_sub(1))
+            .ok()
+            .map(|_| Ticket(Some(left)))
+    }
+}
+
+/// The right to take one request.
+pub(super) struct Ticket<'a>(Option<&'a AtomicU32>);
+
+impl Ticket<'_> {
+    pub(super) fn use_up(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Ticket<'_> {
+    fn drop(&mut self) {
+        if let Some(left) = self.0 {
+            left.fetch_add(1, AcqRel);
+        }
+    }
+}

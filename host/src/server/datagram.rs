@@ -1,0 +1,216 @@
+//! The socket that a server's datagrams come from and their replies go to.
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+
+use nix::libc;
+use nix::sys::socket::{
+    ControlMessage, ControlMessageOwned, MsgFlags, SockaddrIn, SockaddrIn6, SockaddrStorage,
+    recvmsg, sendmsg, setsockopt, sockopt,
+};
+use socket2::{SockAddr, Socket};
+
+use crate::address::Endpoint;
+use crate::config::LONGEST_UDP_PACKET;
+
+/// A bound datagram socket.
+pub(crate) struct DatagramSocket {
+    socket: Socket,
+    bound_to: Endpoint,
+    /// Bound to every interface: the system says with each packet which address it came to, and the
+    /// reply leaves from there (ip(7), `IP_PKTINFO`; ipv6(7), `IPV6_PKTINFO`).
+    every_interface: bool,
+    longest_reply: usize,
+}
+
+/// Who sent a packet, and which of our addresses it came to.
+#[derive(Clone, Debug)]
+pub(crate) struct Peer {
+    address: PeerAddress,
+    to: Option<To>,
+}
+
+#[derive(Clone, Debug)]
+enum PeerAddress {
+    Unnamed,
+    Unix(SockAddr),
+    Inet(SocketAddr),
+}
+
+#[derive(Clone, Copy, Debug)]
+enum To {
+    V4(libc::in_pktinfo),
+    V6(libc::in6_pktinfo),
+}
+
+impl Peer {
+    /// Whether a reply is possible.
+    pub(crate) fn has_address(&self) -> bool {
+        !matches!(self.address, PeerAddress::Unnamed)
+    }
+
+    /// Python's `client_address`.
+    pub(crate) fn endpoint(&self) -> Endpoint {
+        match &self.address {
+            PeerAddress::Unnamed => Endpoint::Unnamed,
+            PeerAddress::Unix(address) => Endpoint::from(address),
+            PeerAddress::Inet(address) => Endpoint::from(*address),
+        }
+    }
+}
+
+impl DatagramSocket {
+    /// # Errors
+    ///
+    /// What the system says.
+    pub(crate) fn new(socket: Socket, longest_packet: usize) -> io::Result<Self> {
+        let address = socket.local_addr()?;
+        let every_interface = match address.as_socket() {
+            Some(inet) if inet.ip().is_unspecified() => {
+                match inet.ip() {
+                    IpAddr::V4(_) => setsockopt(&socket, sockopt::Ipv4PacketInfo, &true)?,
+                    IpAddr::V6(_) => setsockopt(&socket, sockopt::Ipv6RecvPacketInfo, &true)?,
+                }
+                true
+            }
+            _ => false,
+        };
+        let longest_reply = match address.as_socket() {
+            Some(_) => LONGEST_UDP_PACKET as usize,
+            None => longest_packet.max(LONGEST_UDP_PACKET as usize),
+        };
+        Ok(DatagramSocket {
+            socket,
+            bound_to: Endpoint::from(&address),
+            every_interface,
+            longest_reply,
+        })
+    }
+
+    /// The bytes that one reply can have.
+    pub(crate) fn longest_reply(&self) -> usize {
+        self.longest_reply
+    }
+
+    /// The address that a packet came to.
+    pub(crate) fn server_address(&self, peer: &Peer) -> Endpoint {
+        let (Some(to), Endpoint::Inet(bound)) = (peer.to, &self.bound_to) else {
+            return self.bound_to.clone();
+        };
+        let ip = match to {
+            To::V4(info) => IpAddr::from(info.ipi_addr.s_addr.to_ne_bytes()),
+            To::V6(info) => IpAddr::from(info.ipi6_addr.s6_addr),
+        };
+        Endpoint::from(SocketAddr::new(ip, bound.port()))
+    }
+
+    /// Takes one packet that is there: its whole length, which may be more than `buf` holds, and its
+    /// sender.
+    ///
+    /// # Errors
+    ///
+    /// `WouldBlock` where there is none; otherwise what the system says.
+    pub(crate) fn recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, Peer)> {
+        if matches!(self.bound_to, Endpoint::Inet(_)) {
+            return self.recv_inet(buf);
+        }
+        // SAFETY: bytes that are initialised may be seen as bytes that may not be; recv only writes
+        // initialised ones.
+        let room = unsafe { &mut *(std::ptr::from_mut(buf) as *mut [MaybeUninit<u8>]) };
+        let flags = libc::MSG_DONTWAIT | libc::MSG_TRUNC;
+        let (length, address) = self.socket.recv_from_with_flags(room, flags)?;
+        let address = match Endpoint::from(&address) {
+            Endpoint::Unnamed => PeerAddress::Unnamed,
+            _ => PeerAddress::Unix(address),
+        };
+        Ok((length, Peer { address, to: None }))
+    }
+
+    fn recv_inet(&self, buf: &mut [u8]) -> io::Result<(usize, Peer)> {
+        let mut iov = [IoSliceMut::new(buf)];
+        let mut control = self
+            .every_interface
+            .then(|| nix::cmsg_space!(libc::in6_pktinfo));
+        let message = recvmsg::<SockaddrStorage>(
+            self.socket.as_raw_fd(),
+            &mut iov,
+            control.as_deref_mut(),
+            MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_TRUNC,
+        )?;
+        let mut to = None;
+        if self.every_interface {
+            for control in message.cmsgs()? {
+                match control {
+                    ControlMessageOwned::Ipv4PacketInfo(mut info) => {
+                        // The route to the peer is the system's choice; only the address is ours.
+                        info.ipi_ifindex = 0;
+                        to = Some(To::V4(info));
+                    }
+                    ControlMessageOwned::Ipv6PacketInfo(info) => to = Some(To::V6(info)),
+                    _ => {}
+                }
+            }
+        }
+        let address = message.address.and_then(|address| {
+            let v4 = address
+                .as_sockaddr_in()
+                .map(|v4| SocketAddr::V4((*v4).into()));
+            v4.or_else(|| {
+                address
+                    .as_sockaddr_in6()
+                    .map(|v6| SocketAddr::V6((*v6).into()))
+            })
+        });
+        let address = address.map_or(PeerAddress::Unnamed, PeerAddress::Inet);
+        Ok((message.bytes, Peer { address, to }))
+    }
+
+    /// Sends one packet, from the address that the question came to.
+    ///
+    /// # Errors
+    ///
+    /// `WouldBlock` where a queue is full; otherwise what the system says.
+    pub(crate) fn send_to(&self, packet: &[u8], peer: &Peer) -> io::Result<()> {
+        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
+        match &peer.address {
+            PeerAddress::Unnamed => return Err(io::ErrorKind::NotConnected.into()),
+            PeerAddress::Unix(address) => {
+                self.socket
+                    .send_to_with_flags(packet, address, flags.bits())?;
+            }
+            PeerAddress::Inet(address) => {
+                let iov = [IoSlice::new(packet)];
+                let control = peer.to.as_ref().map(|to| match to {
+                    To::V4(info) => ControlMessage::Ipv4PacketInfo(info),
+                    To::V6(info) => ControlMessage::Ipv6PacketInfo(info),
+                });
+                let fd = self.socket.as_raw_fd();
+                match address {
+                    SocketAddr::V4(v4) => sendmsg(
+                        fd,
+                        &iov,
+                        control.as_slice(),
+                        flags,
+                        Some(&SockaddrIn::from(*v4)),
+                    )?,
+                    SocketAddr::V6(v6) => sendmsg(
+                        fd,
+                        &iov,
+                        control.as_slice(),
+                        flags,
+                        Some(&SockaddrIn6::from(*v6)),
+                    )?,
+                };
+            }
+        }
+        Ok(())
+    }
+}
+
+impl AsFd for DatagramSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}

@@ -1,0 +1,136 @@
+//! What serves a request once it was taken: `finish_request` → `shutdown_request` → `close_request`,
+//! with `handle_error` where the handler fails.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use super::ServerHooks;
+use super::listener::Accepted;
+use crate::address::Transport;
+use crate::config::Limits;
+use crate::events;
+use crate::handler::{Ended, Failure, Handled, RequestHandler};
+use crate::request::Request;
+
+/// A handler with what bounds its requests; all listeners of a service share it.
+pub struct Service {
+    name: Arc<str>,
+    /// Reloading puts another one here; requests in flight keep theirs.
+    handler: RwLock<Arc<dyn RequestHandler>>,
+    limits: Limits,
+    linger: Duration,
+    ids: AtomicU64,
+    pub(super) hooks: Box<dyn ServerHooks>,
+}
+
+impl Service {
+    /// A service by the name that the log shows.
+    pub fn new(
+        name: &str,
+        handler: Arc<dyn RequestHandler>,
+        limits: Limits,
+        linger: Duration,
+        hooks: Box<dyn ServerHooks>,
+    ) -> Self {
+        Service {
+            name: name.into(),
+            handler: RwLock::new(handler),
+            limits,
+            linger,
+            ids: AtomicU64::new(0),
+            hooks,
+        }
+    }
+
+    /// Its name in the log.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// From now on requests are served by another handler.
+    pub fn replace_handler(&self, handler: Arc<dyn RequestHandler>) {
+        *self.handler.write().unwrap_or_else(PoisonError::into_inner) = handler;
+    }
+
+    /// Numbers a request and starts its clocks.
+    pub(crate) fn request(&self, transport: Transport, accepted: Accepted) -> Request {
+        Request::new(
+            self.ids.fetch_add(1, Relaxed) + 1,
+            self.name.clone(),
+            transport,
+            accepted.client_address,
+            accepted.connection,
+            &self.limits,
+        )
+    }
+
+    /// Python's `process_request_thread`: everything that is done for one request, under every
+    /// concurrency. A panic on the way costs this request and nothing else.
+    pub(crate) fn process_request_thread(&self, request: Arc<Request>) -> Ended {
+        request.begin_cpu();
+        let handler = self
+            .handler
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        let handled = catch_unwind(AssertUnwindSafe(|| handler.finish_request(&request)))
+            .unwrap_or_else(|panic| Handled {
+                result: Err(Failure::Host(format!("panic: {}", panic_text(&*panic)))),
+                memory_peak: 0,
+            });
+        let ended = end_request(&request, handled);
+        let may_drain = request.shutdown_request();
+        events::request(&self.name, &request, &ended);
+        if ended.detail.is_some() {
+            self.hooks.handle_error(request.client_address(), &ended);
+        }
+        if may_drain {
+            request.drain(self.linger);
+        }
+        close_request(request);
+        ended
+    }
+}
+
+/// What `wfile` still holds is sent, and all that is known of the request's end is put together.
+fn end_request(request: &Request, handled: Handled) -> Ended {
+    let mut detail = handled.result.as_ref().err().map(ToString::to_string);
+    match &handled.result {
+        // What was collected by an instance that trapped is not sent; after a reported error it is.
+        Err(Failure::Trap(_) | Failure::Memory(_) | Failure::Host(_)) => request.discard(),
+        Ok(()) | Err(Failure::Reported(_)) => {
+            if let Err(error) = request.flush() {
+                detail.get_or_insert_with(|| format!("the reply could not be sent: {error}"));
+            }
+        }
+    }
+    let mut log = request.log();
+    log.finish();
+    let by_handler = handled
+        .result
+        .as_ref()
+        .map_or_else(Failure::outcome, |()| crate::Outcome::Ok);
+    Ended {
+        outcome: request.outcome(by_handler),
+        duration: request.started().elapsed(),
+        cpu: request.cpu_used(),
+        memory_peak: handled.memory_peak,
+        log_dropped: log.dropped(),
+        detail,
+    }
+}
+
+/// Python's `close_request`: the last owner closes the descriptor.
+fn close_request(request: Arc<Request>) {
+    drop(request);
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no message")
+}

@@ -1,0 +1,102 @@
+//! Python's `TCPServer`: a listener for IPv4, IPv6 or both.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+use super::listener::{Accepted, BindOptions, Listener};
+use crate::address::{Endpoint, Transport};
+use crate::request::Stream;
+
+/// A listening TCP socket.
+pub(super) struct TcpServer {
+    socket: Socket,
+    address: SocketAddr,
+    receive_timeout: Option<Duration>,
+}
+
+impl TcpServer {
+    /// Binds and listens.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub(super) fn server_bind(address: SocketAddr, options: &BindOptions) -> io::Result<Self> {
+        let socket = inet_socket(address, Type::STREAM, Protocol::TCP, options)?;
+        socket.set_reuse_address(options.allow_reuse_address)?;
+        // Linux: connections inherit these from their listener, which spares each of them the calls.
+        socket.set_tcp_nodelay(options.disable_nagle_algorithm)?;
+        socket.set_read_timeout(options.receive_timeout)?;
+        socket.bind(&address.into())?;
+        let mut server = TcpServer {
+            socket,
+            address,
+            receive_timeout: options.receive_timeout,
+        };
+        server.server_activate(options.request_queue_size)?;
+        server.address = local_address(&server.socket)?;
+        Ok(server)
+    }
+
+    fn server_activate(&self, request_queue_size: u32) -> io::Result<()> {
+        self.socket
+            .listen(i32::try_from(request_queue_size).unwrap_or(i32::MAX))?;
+        self.socket.set_nonblocking(true)
+    }
+
+    /// What `getsockname` says.
+    pub(super) fn local_address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+impl Listener for TcpServer {
+    fn transport(&self) -> Transport {
+        Transport::Tcp
+    }
+
+    fn server_address(&self) -> String {
+        format!("tcp://{}", self.address)
+    }
+
+    fn fileno(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+
+    fn get_request(&self) -> io::Result<Option<Accepted>> {
+        // accept4(2): on Linux the connection does not inherit O_NONBLOCK.
+        let (socket, address) = self.socket.accept()?;
+        Ok(Some(Accepted {
+            client_address: Endpoint::from(&address),
+            connection: Box::new(Stream::new(socket, self.receive_timeout)),
+        }))
+    }
+}
+
+/// An unbound socket of the family of `address` with the options that TCP and UDP share.
+pub(super) fn inet_socket(
+    address: SocketAddr,
+    kind: Type,
+    protocol: Protocol,
+    options: &BindOptions,
+) -> io::Result<Socket> {
+    // Python's `address_family`, here by the address.
+    let socket = Socket::new(Domain::for_address(address), kind, Some(protocol))?;
+    if address.is_ipv6() {
+        // Only `[::]` can be dual-stack; what the system's default is must not matter.
+        let dual_stack = address.ip().is_unspecified() && !options.ipv6_only;
+        socket.set_only_v6(!dual_stack)?;
+    }
+    socket.set_reuse_port(options.allow_reuse_port)?;
+    Ok(socket)
+}
+
+pub(super) fn local_address(socket: &Socket) -> io::Result<SocketAddr> {
+    socket
+        .local_addr()?
+        .as_socket()
+        .ok_or_else(|| io::ErrorKind::AddrNotAvailable.into())
+}

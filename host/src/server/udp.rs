@@ -1,0 +1,94 @@
+//! Python's `UDPServer`: every packet is a request.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::{Arc, Mutex};
+
+use socket2::{Protocol, Type};
+
+use super::datagram::DatagramSocket;
+use super::listener::{Accepted, BindOptions, Listener};
+use super::tcp::{inet_socket, local_address};
+use crate::address::Transport;
+use crate::config::LONGEST_UDP_PACKET;
+use crate::request::{Datagram, lock};
+
+/// A bound UDP socket.
+pub(super) struct UdpServer {
+    address: SocketAddr,
+    packets: Packets,
+}
+
+impl UdpServer {
+    /// Binds.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub(super) fn server_bind(address: SocketAddr, options: &BindOptions) -> io::Result<Self> {
+        // Without SO_REUSEADDR: on Linux it lets a second UDP server take the port, and the packets.
+        let socket = inet_socket(address, Type::DGRAM, Protocol::UDP, options)?;
+        socket.bind(&address.into())?;
+        let address = local_address(&socket)?;
+        let max_packet_size = options.max_packet_size.min(LONGEST_UDP_PACKET as usize);
+        Ok(UdpServer {
+            address,
+            packets: Packets::new(
+                DatagramSocket::new(socket, max_packet_size)?,
+                max_packet_size,
+            ),
+        })
+    }
+
+    /// What `getsockname` says.
+    pub(super) fn local_address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+impl Listener for UdpServer {
+    fn transport(&self) -> Transport {
+        Transport::Udp
+    }
+
+    fn server_address(&self) -> String {
+        format!("udp://{}", self.address)
+    }
+
+    fn fileno(&self) -> BorrowedFd<'_> {
+        self.packets.socket.as_fd()
+    }
+
+    fn get_request(&self) -> io::Result<Option<Accepted>> {
+        self.packets.get_request()
+    }
+}
+
+/// The packets of a datagram socket, UDP or Unix, as requests.
+pub(super) struct Packets {
+    pub(super) socket: Arc<DatagramSocket>,
+    /// Room for the longest packet, used again for each.
+    buffer: Mutex<Vec<u8>>,
+}
+
+impl Packets {
+    pub(super) fn new(socket: DatagramSocket, max_packet_size: usize) -> Self {
+        Packets {
+            socket: Arc::new(socket),
+            buffer: Mutex::new(vec![0; max_packet_size]),
+        }
+    }
+
+    pub(super) fn get_request(&self) -> io::Result<Option<Accepted>> {
+        let mut buffer = lock(&self.buffer);
+        let (length, peer) = self.socket.recv_from(&mut buffer)?;
+        let Some(packet) = buffer.get(..length) else {
+            return Ok(None);
+        };
+        Ok(Some(Accepted {
+            client_address: peer.endpoint(),
+            connection: Box::new(Datagram::new(self.socket.clone(), peer, packet.to_vec())),
+        }))
+    }
+}

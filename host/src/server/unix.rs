@@ -1,0 +1,191 @@
+//! Python's `UnixStreamServer` and `UnixDatagramServer`.
+
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use nix::libc;
+use socket2::{Domain, SockAddr, Socket, Type};
+
+use super::datagram::DatagramSocket;
+use super::listener::{Accepted, BindOptions, Listener};
+use super::udp::Packets;
+use crate::address::{Endpoint, Transport};
+use crate::config::{LONGEST_UDP_PACKET, Size};
+use crate::request::Stream;
+
+/// A listening Unix stream socket.
+pub(super) struct UnixStreamServer {
+    socket: Socket,
+    name: SocketName,
+}
+
+impl UnixStreamServer {
+    /// Binds and listens.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong, and what to do.
+    pub(super) fn server_bind(path: &Path, options: &BindOptions) -> Result<Self, String> {
+        let (socket, name) = bind(path, Type::STREAM)?;
+        let backlog = i32::try_from(options.request_queue_size).unwrap_or(i32::MAX);
+        socket
+            .listen(backlog)
+            .and_then(|()| socket.set_nonblocking(true))
+            .map_err(|error| error.to_string())?;
+        Ok(UnixStreamServer { socket, name })
+    }
+}
+
+impl Listener for UnixStreamServer {
+    fn transport(&self) -> Transport {
+        Transport::UnixStream
+    }
+
+    fn server_address(&self) -> String {
+        format!("unix://{}", self.name.path.display())
+    }
+
+    fn fileno(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+
+    fn get_request(&self) -> io::Result<Option<Accepted>> {
+        let (socket, address) = self.socket.accept()?;
+        Ok(Some(Accepted {
+            client_address: Endpoint::from(&address),
+            connection: Box::new(Stream::new(socket, None)),
+        }))
+    }
+}
+
+/// A bound Unix datagram socket.
+pub(super) struct UnixDatagramServer {
+    packets: Packets,
+    name: SocketName,
+}
+
+impl UnixDatagramServer {
+    /// Binds.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong, and what to do.
+    pub(super) fn server_bind(path: &Path, options: &BindOptions) -> Result<Self, String> {
+        let (socket, name) = bind(path, Type::DGRAM)?;
+        // A Unix packet is as long as the sender's buffer lets it be; `none` is what Linux allows by
+        // default (socket(7), wmem_max).
+        let max_packet_size = options.max_packet_size.min(LONGEST_UNIX_PACKET.0 as usize);
+        let socket = DatagramSocket::new(socket, max_packet_size).map_err(|e| e.to_string())?;
+        Ok(UnixDatagramServer {
+            packets: Packets::new(socket, max_packet_size),
+            name,
+        })
+    }
+}
+
+const LONGEST_UNIX_PACKET: Size = Size(LONGEST_UDP_PACKET * 16);
+
+impl Listener for UnixDatagramServer {
+    fn transport(&self) -> Transport {
+        Transport::UnixDatagram
+    }
+
+    fn server_address(&self) -> String {
+        format!("unixgram://{}", self.name.path.display())
+    }
+
+    fn fileno(&self) -> BorrowedFd<'_> {
+        self.packets.socket.as_fd()
+    }
+
+    fn get_request(&self) -> io::Result<Option<Accepted>> {
+        self.packets.get_request()
+    }
+}
+
+/// The name that a socket has in the file system; closing the server removes it.
+struct SocketName {
+    path: PathBuf,
+    /// Device and inode, so that only our own file is removed; `None` for an abstract name.
+    file: Option<(u64, u64)>,
+}
+
+impl Drop for SocketName {
+    fn drop(&mut self) {
+        if self.file.is_some() && identity(&self.path) == self.file {
+            // It may have been removed meanwhile, which is what we want.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    let found = fs::symlink_metadata(path).ok()?;
+    Some((found.dev(), found.ino()))
+}
+
+fn bind(path: &Path, kind: Type) -> Result<(Socket, SocketName), String> {
+    let bytes = path.as_os_str().as_bytes();
+    let is_abstract = bytes.first() == Some(&b'@');
+    let address = if is_abstract {
+        // socket2 takes an abstract name as unix(7) writes it: with a leading NUL.
+        let name = [b"\0", &bytes[1..]].concat();
+        SockAddr::unix(std::ffi::OsStr::from_bytes(&name))
+    } else {
+        SockAddr::unix(path)
+    }
+    .map_err(|error| error.to_string())?;
+    let socket = Socket::new(Domain::UNIX, kind, None).map_err(|error| error.to_string())?;
+    match socket.bind(&address) {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse && !is_abstract => {
+            remove_stale(path, &address, kind)?;
+            socket
+                .bind(&address)
+                .map_err(|error| explain(&error, path))?;
+        }
+        result => result.map_err(|error| explain(&error, path))?,
+    }
+    let name = SocketName {
+        path: path.to_owned(),
+        file: identity(path).filter(|_| !is_abstract),
+    };
+    Ok((socket, name))
+}
+
+/// Removes a socket's file that no server stands behind any more.
+fn remove_stale(path: &Path, address: &SockAddr, kind: Type) -> Result<(), String> {
+    let found = fs::symlink_metadata(path).map_err(|error| error.to_string())?;
+    if !found.file_type().is_socket() {
+        return Err(
+            "something that is not a socket has this path: remove it, or choose another path"
+                .to_owned(),
+        );
+    }
+    let probe = Socket::new(Domain::UNIX, kind, None).map_err(|error| error.to_string())?;
+    probe
+        .set_nonblocking(true)
+        .map_err(|error| error.to_string())?;
+    match probe.connect(address) {
+        Err(error) if error.raw_os_error() == Some(libc::ECONNREFUSED) => fs::remove_file(path)
+            .map_err(|error| format!("the old socket cannot be removed: {error}")),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            Err("another user's socket has this path: choose another path".to_owned())
+        }
+        // It answers, or its queue is full, or it is of another type: somebody is there.
+        _ => Err("another server is listening there: stop it, or choose another path".to_owned()),
+    }
+}
+
+fn explain(error: &io::Error, path: &Path) -> String {
+    let folder = path.parent().unwrap_or(path).display();
+    match error.kind() {
+        io::ErrorKind::NotFound => format!("the folder {folder} is not there: make it first"),
+        io::ErrorKind::PermissionDenied => format!("no right to make a socket in {folder}"),
+        io::ErrorKind::AddrInUse => "another server has this name: choose another".to_owned(),
+        _ => error.to_string(),
+    }
+}

@@ -1,0 +1,286 @@
+//! Taking connections: at the limits of the system and of the operator, and at an address that is not
+//! free.
+
+use crate::harness::{Op, PATIENCE, Serve, Server, Transport, handler, is_request, script, wat};
+use Op::{Return, Write};
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::net::UnixListener;
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Lowers the limit on descriptors to what a server has open, so that its next `accept` fails with
+/// EMFILE. (From the start on, a low limit would only lower `--max-in-flight`.)
+fn leave_no_descriptor(server: &Server) {
+    let process = server.process();
+    // A descriptor's number has to lie below the limit, and the numbers in use may have gaps.
+    process.limit_descriptors(process.lowest_free_descriptor());
+}
+
+#[test]
+fn without_descriptors_accepting_waits_and_recovers_by_itself() {
+    for concurrency in ["serial", "threads"] {
+        let server = Serve::new(handler("echo"))
+            .with("--concurrency")
+            .arg(concurrency)
+            .start();
+        assert_eq!(server.ask("before"), b"before");
+        server.requests(1);
+        let limit = server.process().descriptor_limit().0;
+        leave_no_descriptor(&server);
+        let mut waiting: Vec<_> = (0..4).map(|_| server.connect()).collect();
+        waiting.iter_mut().for_each(|client| {
+            client.send("after");
+            client.finish_sending();
+        });
+        server.log().wait_for(1, |e| e["event"] == "accept-failed");
+        let used = server.process().cpu_time();
+        thread::sleep(Duration::from_secs(2));
+        let used = server.process().cpu_time().saturating_sub(used);
+        assert!(
+            used < Duration::from_millis(500),
+            "it spins: {used:?} of CPU time in 2 s"
+        );
+        server.process().limit_descriptors(limit);
+        for mut client in waiting {
+            assert_eq!(client.receive_all(), b"after");
+        }
+        assert_eq!(server.ask("and on"), b"and on");
+        let said = server
+            .log()
+            .events()
+            .iter()
+            .filter(|e| e["event"] == "accept-failed")
+            .count();
+        assert_eq!(said, 1, "it says so once: {:?}", server.log().lines());
+    }
+}
+
+#[test]
+fn without_descriptors_accept_is_called_a_few_times_a_second() {
+    if Command::new("strace").arg("-V").output().is_err() {
+        eprintln!("SKIPPED: strace is not installed, so calls of accept4 are not counted");
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let trace = dir.path().join("trace");
+    let trace = trace.to_str().unwrap();
+    // With -D the server, not strace, is the process that the test started.
+    let server = Serve::new(handler("echo"))
+        .through(&[
+            "strace",
+            "-D",
+            "-f",
+            "-o",
+            trace,
+            "-e",
+            "trace=accept,accept4",
+        ])
+        .start();
+    assert_eq!(server.ask("before"), b"before");
+    leave_no_descriptor(&server);
+    let _waiting = server.connect();
+    let refused = || {
+        let text = fs::read_to_string(trace).unwrap_or_default();
+        text.lines().filter(|line| line.contains("EMFILE")).count()
+    };
+    let until = Instant::now() + PATIENCE;
+    while refused() == 0 {
+        assert!(
+            Instant::now() < until,
+            "accept does not fail:\n{:?}",
+            server.log().lines()
+        );
+        thread::sleep(Duration::from_millis(10));
+    }
+    let before = refused();
+    thread::sleep(Duration::from_secs(2));
+    let calls = refused() - before;
+    // One at least every 100 ms is 20 in 2 s.
+    assert!(calls <= 25, "it spins: {calls} calls in 2 s");
+}
+
+#[test]
+fn an_error_of_accept_that_passes_is_no_pause() {
+    if Command::new("strace").arg("-V").output().is_err() {
+        eprintln!("SKIPPED: strace is not installed, so no error is put into accept4");
+        return;
+    }
+    for error in ["ECONNABORTED", "EPROTO", "EINTR", "ENETDOWN"] {
+        // Every second call fails; the connection stays in the queue for the next one.
+        let inject = format!("inject=accept4:error={error}:when=1+2");
+        let server = Serve::new(handler("echo"))
+            .through(&[
+                "strace",
+                "-D",
+                "-f",
+                "-o",
+                "/dev/null",
+                "-e",
+                "trace=accept4",
+                "-e",
+                &inject,
+            ])
+            .start();
+        for _ in 0..10 {
+            assert_eq!(server.ask("x"), b"x", "{error}");
+        }
+        let said = server.log().events();
+        assert!(
+            !said.iter().any(|e| e["event"] == "accept-failed"),
+            "{error}: {said:?}"
+        );
+    }
+}
+
+#[test]
+fn at_max_in_flight_accepting_waits_and_then_goes_on() {
+    let server = Serve::new(wat("script")).with("--max-in-flight 2").start();
+    let mut first = server.connect();
+    let mut second = server.connect();
+    for client in [&mut first, &mut second] {
+        client.send(script(&[Write("in")]));
+        assert_eq!(client.receive(2), b"in");
+    }
+    let mut third = server.connect();
+    third.send(script(&[Write("in"), Return, Return, Return]));
+    third.finish_sending();
+    third.set_patience(Duration::from_millis(300));
+    third.has_received_nothing();
+    thread::sleep(Duration::from_millis(300));
+    third.has_received_nothing();
+    third.set_patience(PATIENCE);
+    first.finish_sending();
+    assert_eq!(third.receive_all(), b"in");
+    let ended: Vec<_> = server
+        .requests(2)
+        .iter()
+        .map(|e| e["client"].clone())
+        .collect();
+    assert_eq!(
+        ended[0],
+        first.address(),
+        "the third came in before a place was free"
+    );
+    second.finish_sending();
+    assert_eq!(server.requests(3).len(), 3);
+}
+
+#[test]
+fn at_max_in_flight_packets_wait_and_none_is_lost() {
+    for transport in [Transport::Udp, Transport::Unixgram] {
+        let server = Serve::new(wat("script"))
+            .on(transport)
+            .with("--max-in-flight 2")
+            .start();
+        let mut clients: Vec<_> = (0..8).map(|_| server.connect()).collect();
+        let sleep = Op::Sleep(Duration::from_millis(50));
+        thread::scope(|scope| {
+            for client in &mut clients {
+                scope.spawn(|| {
+                    client.send(script(&[sleep, Write("in")]));
+                    assert_eq!(client.receive_all(), b"in");
+                });
+            }
+        });
+    }
+}
+
+#[test]
+fn a_thousand_clients_at_once_are_all_served() {
+    let server = Serve::new(handler("echo"))
+        .with("--max-in-flight 32 --backlog 4096")
+        .start();
+    let mut clients: Vec<_> = (0..1_000).map(|_| server.connect()).collect();
+    clients.iter_mut().for_each(|client| {
+        client.send("x");
+        client.finish_sending();
+    });
+    for client in &mut clients {
+        assert_eq!(client.receive_all(), b"x");
+    }
+    let most = server.log().wait_for(1_000, is_request).len();
+    assert_eq!(most, 1_000);
+}
+
+#[test]
+fn a_port_that_is_taken_is_one_clear_error() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("tcp://{}", taken.local_addr().unwrap());
+    Serve::new(handler("echo"))
+        .at(&address)
+        .run_to_end()
+        .is_an_error(1, &[&address]);
+    let other = Serve::new(handler("echo")).at("udp://127.0.0.1:0").start();
+    Serve::new(handler("echo"))
+        .at(other.address())
+        .run_to_end()
+        .is_an_error(1, &[&other.address()]);
+}
+
+#[test]
+fn an_address_that_this_machine_has_not_is_one_clear_error() {
+    // 192.0.2.0/24 is for documentation (RFC 5737).
+    let address = "tcp://192.0.2.1:9999";
+    Serve::new(handler("echo"))
+        .at(address)
+        .run_to_end()
+        .is_an_error(1, &[address]);
+}
+
+#[test]
+fn a_stale_unix_socket_is_replaced() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("s");
+    drop(UnixListener::bind(&path).unwrap());
+    assert!(path.exists());
+    for scheme in ["unix", "unixgram"] {
+        let address = format!("{scheme}://{}", path.display());
+        let server = Serve::new(handler("echo")).at(&address).start();
+        assert_eq!(server.address(), address);
+        assert_eq!(server.ask("x"), b"x");
+        // Killed, so that it leaves its file to the next one.
+    }
+}
+
+#[test]
+fn a_living_unix_socket_is_an_error_and_is_left_alone() {
+    for transport in [Transport::Unix, Transport::Unixgram] {
+        let living = Serve::new(handler("echo")).on(transport).start();
+        let address = living.address();
+        let path = address.split_once("://").unwrap().1;
+        Serve::new(handler("echo"))
+            .at(&address)
+            .run_to_end()
+            .is_an_error(1, &[path]);
+        assert_eq!(living.ask("still there"), b"still there");
+    }
+}
+
+#[test]
+fn another_kind_of_file_at_the_path_is_an_error_and_is_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("precious");
+    fs::write(&path, "data").unwrap();
+    for scheme in ["unix", "unixgram"] {
+        let address = format!("{scheme}://{}", path.display());
+        Serve::new(handler("echo"))
+            .at(address)
+            .run_to_end()
+            .is_an_error(1, &[path.to_str().unwrap()]);
+        assert_eq!(fs::read_to_string(&path).unwrap(), "data");
+    }
+    let folder = dir.path().join("nowhere/s");
+    Serve::new(handler("echo"))
+        .at(format!("unix://{}", folder.display()))
+        .run_to_end()
+        .is_an_error(1, &[folder.to_str().unwrap()]);
+}
+
+#[test]
+fn an_abstract_unix_address_is_served() {
+    let name = format!("unix://@sandsock-test-{}", std::process::id());
+    let server = Serve::new(handler("echo")).at(&name).start();
+    assert_eq!(server.address(), name);
+}

@@ -1,0 +1,89 @@
+//! A guest of the tests: an ordinary WASI program, which does what its first line of input says and
+//! prints what came of it. It knows nothing of sandsock.
+
+use std::env;
+use std::fs;
+use std::io::{self, BufRead, Write};
+use std::process;
+use std::thread;
+use std::time::Duration;
+
+fn main() {
+    let mut line = String::new();
+    if let Err(error) = io::stdin().lock().read_line(&mut line) {
+        eprintln!("reading: {error}");
+        process::exit(1);
+    }
+    let words: Vec<&str> = line.split_whitespace().collect();
+    if let Err(error) = carry_out(&words) {
+        println!(
+            "error: {:?} {}",
+            error.kind(),
+            error.raw_os_error().unwrap_or(0)
+        );
+    }
+}
+
+fn carry_out(words: &[&str]) -> io::Result<()> {
+    match words {
+        ["echo"] => io::copy(&mut io::stdin().lock(), &mut io::stdout().lock()).map(drop),
+        ["arguments"] => {
+            env::args()
+                .skip(1)
+                .for_each(|argument| println!("{argument}"));
+            Ok(())
+        }
+        ["environment"] => {
+            let mut variables: Vec<_> = env::vars().collect();
+            variables.sort();
+            variables
+                .iter()
+                .for_each(|(name, value)| println!("{name}={value}"));
+            Ok(())
+        }
+        ["read", path] => fs::read(path).and_then(|bytes| io::stdout().write_all(&bytes)),
+        ["write", path, text] => fs::write(path, text).map(|()| println!("written")),
+        ["list", path] => {
+            let names = fs::read_dir(path)?.map(|entry| entry.map(|entry| entry.file_name()));
+            let mut names = names.collect::<io::Result<Vec<_>>>()?;
+            names.sort();
+            names
+                .iter()
+                .for_each(|name| println!("{}", name.to_string_lossy()));
+            Ok(())
+        }
+        ["rename", from, to] => fs::rename(from, to).map(|()| println!("renamed")),
+        ["remove", path] => fs::remove_file(path).map(|()| println!("removed")),
+        ["sleep", millis] => {
+            thread::sleep(Duration::from_millis(number(millis)));
+            println!("slept");
+            Ok(())
+        }
+        ["spin"] => loop {
+            std::hint::spin_loop();
+        },
+        ["allocate", bytes] => {
+            let size = usize::try_from(number(bytes)).unwrap_or(usize::MAX);
+            let mut memory: Vec<u8> = Vec::new();
+            memory
+                .try_reserve_exact(size)
+                .map_err(|_| io::ErrorKind::OutOfMemory)?;
+            println!("allocated {}", memory.capacity());
+            Ok(())
+        }
+        ["complain", rest @ ..] => {
+            eprintln!("{}", rest.join(" "));
+            Ok(())
+        }
+        ["exit", code] => {
+            println!("about to exit");
+            process::exit(i32::try_from(number(code)).unwrap_or(1));
+        }
+        ["panic"] => panic!("asked to"),
+        _ => Err(io::ErrorKind::InvalidInput.into()),
+    }
+}
+
+fn number(word: &str) -> u64 {
+    word.parse().unwrap_or(0)
+}

@@ -1,0 +1,205 @@
+//! Clients of every transport.
+
+use super::PATIENCE;
+use socket2::SockRef;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream, UdpSocket};
+use std::os::unix::net::{UnixDatagram, UnixStream};
+use std::path::Path;
+use std::time::Duration;
+use tempfile::TempDir;
+
+/// The largest payload of a UDP datagram over IPv4: 65,535 less the headers.
+const LARGEST_DATAGRAM: usize = 65_507;
+
+/// What carries requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Transport {
+    /// TCP over IPv4.
+    Tcp,
+    /// TCP over IPv6.
+    Tcp6,
+    /// UDP over IPv4.
+    Udp,
+    /// A Unix stream socket.
+    Unix,
+    /// A Unix datagram socket.
+    Unixgram,
+}
+
+impl Transport {
+    /// An address to listen at: a port that the system chooses, or a path in `dir`.
+    pub(crate) fn any_address(self, dir: &Path) -> String {
+        match self {
+            Transport::Tcp => "tcp://127.0.0.1:0".into(),
+            Transport::Tcp6 => "tcp://[::1]:0".into(),
+            Transport::Udp => "udp://127.0.0.1:0".into(),
+            Transport::Unix => format!("unix://{}/listener", dir.display()),
+            Transport::Unixgram => format!("unixgram://{}/listener", dir.display()),
+        }
+    }
+
+    /// A request is a packet.
+    pub(crate) fn is_datagram(self) -> bool {
+        matches!(self, Transport::Udp | Transport::Unixgram)
+    }
+}
+
+/// A connection, or a socket for datagrams with a name of its own.
+pub(crate) enum Client {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+    Udp(UdpSocket),
+    Unixgram(UnixDatagram, TempDir),
+}
+
+impl Client {
+    /// Connects to an address as `serve` prints it.
+    pub(crate) fn connect(address: &str) -> Self {
+        let (scheme, place) = address.split_once("://").expect("an address with a scheme");
+        let socket = || -> SocketAddr { place.parse().expect("an IP address and a port") };
+        let client = match scheme {
+            "tcp" => Client::Tcp(TcpStream::connect(socket()).expect("a connection")),
+            "unix" => Client::Unix(UnixStream::connect(place).expect("a connection")),
+            "udp" => {
+                let any = if socket().is_ipv4() {
+                    "127.0.0.1:0"
+                } else {
+                    "[::1]:0"
+                };
+                let client = UdpSocket::bind(any).expect("a port");
+                client
+                    .connect(socket())
+                    .expect("an address that can be sent to");
+                Client::Udp(client)
+            }
+            "unixgram" => {
+                let dir = TempDir::new().expect("a temporary folder");
+                let client = UnixDatagram::bind(dir.path().join("client")).expect("a path");
+                client.connect(place).expect("a socket at the path");
+                Client::Unixgram(client, dir)
+            }
+            _ => panic!("an unknown scheme: {address}"),
+        };
+        client.set_patience(PATIENCE);
+        client
+    }
+
+    /// How long to wait for each read and write.
+    pub(crate) fn set_patience(&self, time: Duration) {
+        let socket = self.socket();
+        socket.set_read_timeout(Some(time)).expect("a timeout");
+        socket.set_write_timeout(Some(time)).expect("a timeout");
+    }
+
+    /// The socket, for options.
+    pub(crate) fn socket(&self) -> SockRef<'_> {
+        match self {
+            Client::Tcp(s) => SockRef::from(s),
+            Client::Unix(s) => SockRef::from(s),
+            Client::Udp(s) => SockRef::from(s),
+            Client::Unixgram(s, _) => SockRef::from(s),
+        }
+    }
+
+    /// Its own address, as a server should show it.
+    pub(crate) fn address(&self) -> String {
+        match self {
+            Client::Tcp(s) => s.local_addr().expect("a name").to_string(),
+            Client::Udp(s) => s.local_addr().expect("a name").to_string(),
+            Client::Unix(_) => String::new(),
+            Client::Unixgram(_, dir) => dir.path().join("client").display().to_string(),
+        }
+    }
+
+    /// Sends all of it: on a stream some more bytes, else one packet.
+    pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        let bytes = bytes.as_ref();
+        match self {
+            Client::Tcp(s) => s.write_all(bytes).expect("sent"),
+            Client::Unix(s) => s.write_all(bytes).expect("sent"),
+            Client::Udp(s) => assert_eq!(s.send(bytes).expect("sent"), bytes.len()),
+            Client::Unixgram(s, _) => assert_eq!(s.send(bytes).expect("sent"), bytes.len()),
+        }
+    }
+
+    /// Says that nothing more comes. A packet needs no such thing.
+    pub(crate) fn finish_sending(&mut self) {
+        match self {
+            Client::Tcp(s) => s.shutdown(Shutdown::Write).expect("half-closed"),
+            Client::Unix(s) => s.shutdown(Shutdown::Write).expect("half-closed"),
+            Client::Udp(_) | Client::Unixgram(..) => {}
+        }
+    }
+
+    /// So many bytes of a stream.
+    pub(crate) fn receive(&mut self, n: usize) -> Vec<u8> {
+        let mut bytes = vec![0; n];
+        match self {
+            Client::Tcp(s) => s.read_exact(&mut bytes).expect("received"),
+            Client::Unix(s) => s.read_exact(&mut bytes).expect("received"),
+            Client::Udp(_) | Client::Unixgram(..) => panic!("a packet comes whole"),
+        }
+        bytes
+    }
+
+    /// The same connection once more, for a thread that sends while another receives.
+    pub(crate) fn twin(&self) -> Self {
+        match self {
+            Client::Tcp(s) => Client::Tcp(s.try_clone().expect("a descriptor")),
+            Client::Unix(s) => Client::Unix(s.try_clone().expect("a descriptor")),
+            Client::Udp(_) | Client::Unixgram(..) => panic!("a packet is sent at once"),
+        }
+    }
+
+    /// Everything up to the end of a stream, or one packet.
+    pub(crate) fn receive_all(&mut self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let mut packet = |n: std::io::Result<usize>, buffer: &[u8]| {
+            bytes.extend_from_slice(&buffer[..n.expect("a packet")]);
+        };
+        let mut buffer = [0; LARGEST_DATAGRAM];
+        match self {
+            Client::Udp(s) => packet(s.recv(&mut buffer), &buffer),
+            Client::Unixgram(s, _) => packet(s.recv(&mut buffer), &buffer),
+            Client::Tcp(s) => {
+                s.read_to_end(&mut bytes)
+                    .expect("an end of the stream, not a reset");
+            }
+            Client::Unix(s) => {
+                s.read_to_end(&mut bytes)
+                    .expect("an end of the stream, not a reset");
+            }
+        }
+        bytes
+    }
+
+    /// A whole request: all of it sent, then everything that comes back.
+    pub(crate) fn ask(mut self, bytes: impl AsRef<[u8]>) -> Vec<u8> {
+        self.send(bytes);
+        self.finish_sending();
+        self.receive_all()
+    }
+
+    /// Nothing has come so far that could be received now.
+    #[track_caller]
+    pub(crate) fn has_received_nothing(&self) {
+        let socket = self.socket();
+        socket.set_nonblocking(true).expect("an option");
+        let mut byte = [std::mem::MaybeUninit::uninit()];
+        match socket.recv(&mut byte) {
+            Err(e) if e.kind() == ErrorKind::WouldBlock => {}
+            other => panic!("something came: {other:?}"),
+        }
+        socket.set_nonblocking(false).expect("an option");
+    }
+
+    /// Vanishes: the connection is reset, as when a machine is switched off and on again.
+    pub(crate) fn reset(self) {
+        if let Client::Tcp(stream) = &self {
+            SockRef::from(stream)
+                .set_linger(Some(Duration::ZERO))
+                .expect("an option");
+        }
+    }
+}

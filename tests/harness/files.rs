@@ -1,0 +1,81 @@
+//! Where the program, the handlers and the test's own files lie.
+
+use std::env;
+use std::fs::{DirBuilder, create_dir_all};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+/// The workspace's root.
+fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("tests/ lies in the workspace")
+        .to_path_buf()
+}
+
+/// Where cargo builds: a clone's `target`, or what `CARGO_TARGET_DIR` says.
+fn target() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR"))
+        .parent()
+        .expect("cargo's folder for temporary files lies in its target folder")
+        .to_path_buf()
+}
+
+/// The program under test: `SANDSOCK_BIN`, or the release build.
+pub(crate) fn program() -> PathBuf {
+    let program = env::var_os("SANDSOCK_BIN")
+        .map_or_else(|| target().join("release/sandsock"), PathBuf::from);
+    built(program)
+}
+
+/// A shipped handler as a module.
+pub(crate) fn handler(name: &str) -> PathBuf {
+    built(target().join(format!("handlers/{name}.wasm")))
+}
+
+/// A shipped handler as a component.
+pub(crate) fn handler_component(name: &str) -> PathBuf {
+    built(target().join(format!("handlers/{name}.component.wasm")))
+}
+
+/// A program of `tests/guests` as a core module.
+pub(crate) fn guest(name: &str) -> PathBuf {
+    built(target().join(format!("test-guests/{name}.wasm")))
+}
+
+/// A program of `tests/guests` as a component.
+pub(crate) fn guest_component(name: &str) -> PathBuf {
+    built(target().join(format!("test-guests/{name}.component.wasm")))
+}
+
+/// A handler of `tests/handlers`.
+pub(crate) fn wat(name: &str) -> PathBuf {
+    built(workspace().join(format!("tests/handlers/{name}.wat")))
+}
+
+/// A file of `examples`.
+pub(crate) fn example(path: &str) -> PathBuf {
+    built(workspace().join("examples").join(path))
+}
+
+/// A cache folder for the servers of all tests, so that each handler is compiled once and nothing is
+/// written to the home folder.
+pub(crate) fn cache_home() -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache-home");
+    create_dir_all(env!("CARGO_TARGET_TMPDIR")).expect("cargo's folder for temporary files");
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&folder)
+        .expect("a folder for the cache");
+    folder
+}
+
+fn built(path: PathBuf) -> PathBuf {
+    assert!(
+        path.exists(),
+        "{} is not there: run `cargo xtask test`, which builds it",
+        path.display()
+    );
+    path
+}

@@ -1,0 +1,26 @@
+//! What the tests share: a served program, its log, clients of every transport, and scripts for the
+//! handler `script.wat`.
+
+mod client;
+mod files;
+mod finished;
+mod log;
+mod process;
+mod script;
+mod server;
+
+pub(crate) use client::{Client, Transport};
+pub(crate) use files::{
+    cache_home, example, guest, guest_component, handler, handler_component, program, wat,
+};
+pub(crate) use finished::{Finished, sandsock};
+pub(crate) use log::{Log, is_guest, is_request};
+pub(crate) use process::{Process, signal};
+pub(crate) use script::{Answers, Import, Op, script};
+pub(crate) use server::{Serve, Server};
+
+use std::time::Duration;
+
+/// How long a test waits for what must come. Long, because the machine may be busy: it is reached only
+/// when something is broken.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);

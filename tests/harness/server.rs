@@ -1,0 +1,230 @@
+//! The built program, served on a port or path of the test's own, and ended with the test.
+
+use super::finished::{Finished, finish, wait};
+use super::{Client, Log, PATIENCE, Process, Transport, cache_home, is_request, program, signal};
+use serde_json::Value;
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// `sandsock serve`, to be started. Without more it serves `tcp://127.0.0.1:0` and logs JSON.
+pub(crate) struct Serve {
+    wrapper: Vec<OsString>,
+    address: String,
+    handler: OsString,
+    options: Vec<OsString>,
+    handler_args: Vec<OsString>,
+    environment: Vec<(OsString, OsString)>,
+    dir: TempDir,
+}
+
+impl Serve {
+    /// Serves this file.
+    pub(crate) fn new(handler: impl AsRef<Path>) -> Self {
+        Self {
+            wrapper: Vec::new(),
+            address: Transport::Tcp.any_address(Path::new("")),
+            handler: handler.as_ref().into(),
+            options: vec!["--log-format".into(), "json".into()],
+            handler_args: Vec::new(),
+            environment: vec![("XDG_CACHE_HOME".into(), cache_home().into())],
+            dir: TempDir::new().expect("a temporary folder"),
+        }
+    }
+
+    /// At this address.
+    pub(crate) fn at(mut self, address: impl Into<String>) -> Self {
+        self.address = address.into();
+        self
+    }
+
+    /// At an address of this transport that nobody else has.
+    pub(crate) fn on(self, transport: Transport) -> Self {
+        let address = transport.any_address(self.dir.path());
+        self.at(address)
+    }
+
+    /// With these options, separated by blanks.
+    pub(crate) fn with(mut self, options: &str) -> Self {
+        self.options
+            .extend(options.split_whitespace().map(OsString::from));
+        self
+    }
+
+    /// With one more option or value, as it stands.
+    pub(crate) fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
+        self.options.push(arg.as_ref().into());
+        self
+    }
+
+    /// With the log as text for people.
+    pub(crate) fn text_log(mut self) -> Self {
+        self.options.drain(..2);
+        self
+    }
+
+    /// With arguments for the handler.
+    pub(crate) fn handler_args(mut self, args: &[&str]) -> Self {
+        self.handler_args.extend(args.iter().map(OsString::from));
+        self
+    }
+
+    /// With a variable in the program's own environment.
+    pub(crate) fn environment(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        self.environment.push((name.into(), value.as_ref().into()));
+        self
+    }
+
+    /// Started by another program, which is handed the command line.
+    pub(crate) fn through(mut self, wrapper: &[&str]) -> Self {
+        self.wrapper = wrapper.iter().map(OsString::from).collect();
+        self
+    }
+
+    fn command(&self) -> Command {
+        let mut line = self.wrapper.clone();
+        line.push(program().into());
+        line.push("serve".into());
+        line.extend(self.options.iter().cloned());
+        line.push(self.address.clone().into());
+        line.push(self.handler.clone());
+        if !self.handler_args.is_empty() {
+            line.push("--".into());
+            line.extend(self.handler_args.iter().cloned());
+        }
+        let mut command = Command::new(&line[0]);
+        command
+            .args(&line[1..])
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    /// Starts it, and waits until it listens.
+    pub(crate) fn start(self) -> Server {
+        let mut child = self.command().spawn().expect("the program starts");
+        let said = Log::follow(child.stdout.take().expect("a pipe"));
+        let log = Log::follow(child.stderr.take().expect("a pipe"));
+        let server = Server {
+            child,
+            said,
+            log,
+            dir: self.dir,
+        };
+        let until = Instant::now() + PATIENCE;
+        while server.said.lines().is_empty() {
+            assert!(
+                Instant::now() < until && !server.said.has_ended(),
+                "it does not listen:\n{}",
+                server.log.whole().join("\n")
+            );
+            thread::sleep(Duration::from_millis(2));
+        }
+        server
+    }
+
+    /// Runs it to its end, which has to come by itself.
+    pub(crate) fn run_to_end(self) -> Finished {
+        finish(self.command(), b"")
+    }
+}
+
+/// A server that runs. Dropping it kills it.
+pub(crate) struct Server {
+    child: Child,
+    said: Log,
+    log: Log,
+    dir: TempDir,
+}
+
+impl Server {
+    /// The address of its only listener.
+    pub(crate) fn address(&self) -> String {
+        self.listening(1).remove(0)
+    }
+
+    /// The addresses of its first `n` listeners.
+    pub(crate) fn listening(&self, n: usize) -> Vec<String> {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let lines = self.said.lines();
+            if lines.len() >= n {
+                return lines
+                    .iter()
+                    .map(|line| {
+                        line.strip_prefix("listening ")
+                            .unwrap_or_else(|| panic!("not a line about listening: {line:?}"))
+                            .to_owned()
+                    })
+                    .collect();
+            }
+            assert!(Instant::now() < until, "{n} listeners expected: {lines:?}");
+            thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// A new client of its first listener.
+    pub(crate) fn connect(&self) -> Client {
+        Client::connect(&self.address())
+    }
+
+    /// A request of a client of its own: all of it sent, then everything that comes back.
+    pub(crate) fn ask(&self, bytes: impl AsRef<[u8]>) -> Vec<u8> {
+        self.connect().ask(bytes)
+    }
+
+    /// Its log.
+    pub(crate) fn log(&self) -> &Log {
+        &self.log
+    }
+
+    /// The events of the first `n` requests that ended; waits for them.
+    pub(crate) fn requests(&self, n: usize) -> Vec<Value> {
+        self.log.wait_for(n, is_request)
+    }
+
+    /// The event of the first request that ended; waits for it.
+    pub(crate) fn request(&self) -> Value {
+        self.requests(1).remove(0)
+    }
+
+    /// The process.
+    pub(crate) fn process(&self) -> Process {
+        Process(self.child.id())
+    }
+
+    /// A folder that goes with the server.
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Asks it to stop and waits until it has.
+    pub(crate) fn terminate(&mut self) -> ExitStatus {
+        self.process().signal(signal::TERM);
+        self.wait()
+    }
+
+    /// Waits until it ends.
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        wait(&mut self.child)
+            .unwrap_or_else(|| panic!("it does not end; its log:\n{}", self.log.lines().join("\n")))
+    }
+
+    /// Whether it has ended.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("a child of ours").is_some()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended by itself: there is nothing to kill then.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

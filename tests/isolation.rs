@@ -1,0 +1,49 @@
+//! No state survives from one request to the next, and none is shared by two that run side by side.
+
+use crate::harness::{Serve, Server, wat};
+
+fn server(concurrency: &str) -> Server {
+    Serve::new(wat("traces"))
+        .with("--concurrency")
+        .arg(concurrency)
+        .start()
+}
+
+#[test]
+fn no_trace_of_an_earlier_request_is_found_under_threads() {
+    let server = server("threads");
+    for _ in 0..100 {
+        assert_eq!(server.ask("x"), b"fresh");
+    }
+}
+
+#[test]
+fn no_trace_of_an_earlier_request_is_found_under_serial() {
+    let server = server("serial");
+    for _ in 0..100 {
+        assert_eq!(server.ask("x"), b"fresh");
+    }
+}
+
+#[test]
+fn requests_side_by_side_share_nothing() {
+    let server = server("threads");
+    for _ in 0..5 {
+        let mut clients: Vec<_> = (0..16).map(|_| server.connect()).collect();
+        // Each has looked and marked before the first of them ends.
+        clients.iter_mut().for_each(|client| client.send("x"));
+        for client in clients {
+            assert_eq!(client.ask("y"), b"fresh");
+        }
+    }
+    assert_eq!(server.requests(80).len(), 80);
+}
+
+#[test]
+fn a_request_that_trapped_leaves_no_trace_either() {
+    let server = Serve::new(wat("traces-and-traps")).start();
+    for _ in 0..50 {
+        assert_eq!(server.ask("x"), b"fresh");
+    }
+    assert!(server.requests(50).iter().all(|e| e["outcome"] == "trap"));
+}

@@ -1,0 +1,32 @@
+//! Black-box tests over the built program: a file a topic, a `Server` of its own for every test.
+//!
+//! `cargo xtask test` builds what they need (the program, the handlers, the guests of `tests/guests`)
+//! and runs them. They bind port 0 and wait for events of the log, not for time to pass; where time
+//! itself is what is tested, the limit is short and what is asserted is what the log measured.
+
+mod accept;
+mod addresses;
+mod cache;
+mod check;
+mod cli;
+mod commands;
+mod cpu_limit;
+mod datagram;
+mod deadline;
+mod examples;
+mod grants;
+mod handlers;
+mod harness;
+mod idle_timeout;
+mod isolation;
+mod lifecycle;
+mod log;
+mod log_sink;
+mod matrix;
+mod memory_limit;
+mod pointers;
+mod reload;
+mod resources;
+mod sdk;
+mod shutdown;
+mod stream;

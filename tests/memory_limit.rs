@@ -1,0 +1,94 @@
+//! The memory limit: the sum over an instance's memories and tables.
+
+use crate::harness::{Answers, Op, Serve, guest, guest_component, sandsock, script, wat};
+use Op::{Exit, Fail, GrowMemory, GrowTable, Return, Trap};
+
+const REFUSED: i32 = -1;
+
+#[test]
+fn growth_within_the_limit_is_granted_and_beyond_it_refused() {
+    let server = Serve::new(wat("script"))
+        .with("--memory-limit 2MiB")
+        .start();
+    // Eight pages (512 KiB) to begin with; 32 are 2 MiB.
+    let mut answers = Answers(server.ask(script(&[
+        GrowMemory(12),
+        GrowMemory(14),
+        GrowMemory(4),
+        GrowMemory(10),
+    ])));
+    assert_eq!(answers.result(), 8);
+    assert_eq!(answers.result(), REFUSED);
+    assert_eq!(answers.result(), 20);
+    assert_eq!(answers.result(), REFUSED);
+    answers.end();
+    let event = server.request();
+    let peak = event["memory_peak"].as_u64().expect("a number");
+    assert!((24 * 65_536..=2 << 20).contains(&peak), "{event}");
+}
+
+#[test]
+fn tables_count_too() {
+    let server = Serve::new(wat("script"))
+        .with("--memory-limit 2MiB")
+        .start();
+    let mut answers = Answers(server.ask(script(&[GrowTable(10), GrowTable(10_000_000)])));
+    assert_eq!(answers.result(), 1);
+    assert_eq!(answers.result(), REFUSED);
+    answers.end();
+}
+
+#[test]
+fn a_failure_after_a_refused_growth_is_the_memory_limits() {
+    for end in [Trap, Fail, Exit(1)] {
+        let server = Serve::new(wat("script"))
+            .with("--memory-limit 2MiB")
+            .start();
+        server.ask(script(&[Return, GrowMemory(1_000), end]));
+        let event = server.request();
+        assert_eq!(event["outcome"], "memory-limit", "{end:?}: {event}");
+    }
+}
+
+#[test]
+fn a_handler_that_copes_with_a_refused_growth_has_succeeded() {
+    let server = Serve::new(wat("script"))
+        .with("--memory-limit 2MiB")
+        .start();
+    server.ask(script(&[Return, GrowMemory(1_000), Return]));
+    assert_eq!(server.request()["outcome"], "ok");
+}
+
+#[test]
+fn a_request_that_used_its_memory_leaves_all_of_it_to_the_next() {
+    let server = Serve::new(wat("script"))
+        .with("--memory-limit 2MiB")
+        .start();
+    for _ in 0..20 {
+        let mut answers = Answers(server.ask(script(&[GrowMemory(24), GrowMemory(1)])));
+        assert_eq!((answers.result(), answers.result()), (8, REFUSED));
+    }
+}
+
+#[test]
+fn a_program_that_allocates_beyond_the_limit_is_told_so() {
+    for file in [guest("probe"), guest_component("probe")] {
+        let server = Serve::new(file).with("--memory-limit 8MiB").start();
+        assert_eq!(server.ask("allocate 1000000\n"), b"allocated 1000000\n");
+        let answer = String::from_utf8(server.ask("allocate 100000000\n")).unwrap();
+        assert!(answer.starts_with("error: OutOfMemory"), "{answer}");
+    }
+}
+
+#[test]
+fn an_initial_memory_beyond_the_limit_is_refused_at_load() {
+    let file = wat("big-memory");
+    Serve::new(&file)
+        .run_to_end()
+        .is_an_error(1, &["memory", "64"]);
+    let checked = sandsock(&["check".as_ref(), file.as_os_str()], b"");
+    assert_eq!(checked.code, 1, "{checked:?}");
+    let server = Serve::new(&file).with("--memory-limit 200MiB").start();
+    assert_eq!(server.ask("x"), b"");
+    assert_eq!(server.request()["outcome"], "ok");
+}

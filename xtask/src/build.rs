@@ -1,0 +1,139 @@
+//! Builds the program, the handlers and the guests of the tests.
+
+use crate::layout::{self, crates, target};
+use crate::run::{cargo, run, say};
+use crate::targets::{self, COMPONENT, MODULE};
+use anyhow::{Context, Result, bail};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The profile of the root's Cargo.toml that is for handlers.
+const PROFILE: &str = "handler";
+
+/// A crate, and the name of the file that its builds are copied to.
+struct Guest {
+    folder: PathBuf,
+    name: String,
+}
+
+/// Builds the program.
+pub(crate) fn program() -> Result<()> {
+    if !layout::program()?.exists() {
+        say("building the program; the first time this takes some minutes");
+    }
+    run(cargo().args(["build", "--release", "--package", "sandsock"]))
+}
+
+/// Builds all handlers, each as a module and as a component.
+pub(crate) fn handlers() -> Result<()> {
+    let mut guests = handler_crates()?;
+    guests.push(Guest {
+        folder: layout::root().join("examples/inetd-command"),
+        name: "rot13".into(),
+    });
+    wasm(&guests, "handlers")
+}
+
+/// Builds the handler `hello` as a module, which is all that a first look needs.
+pub(crate) fn hello() -> Result<()> {
+    targets::ensure()?;
+    let hello = handler_crates()?
+        .into_iter()
+        .find(|guest| guest.name == "hello")
+        .context("no hello")?;
+    compile(&[hello], MODULE, "handlers", "wasm")
+}
+
+/// Builds the programs of `tests/guests`.
+pub(crate) fn test_guests() -> Result<()> {
+    let named = |folder: PathBuf| Guest {
+        name: file_name(&folder),
+        folder,
+    };
+    let guests: Vec<Guest> = crates("tests/guests")?.into_iter().map(named).collect();
+    wasm(&guests, "test-guests")
+}
+
+fn handler_crates() -> Result<Vec<Guest>> {
+    let named = |folder: PathBuf| Guest {
+        name: file_name(&folder),
+        folder,
+    };
+    let handlers: Vec<Guest> = crates("handlers")?.into_iter().map(named).collect();
+    if handlers.is_empty() {
+        bail!("handlers/ has no crate in it: is this a whole clone?");
+    }
+    Ok(handlers)
+}
+
+fn wasm(guests: &[Guest], destination: &str) -> Result<()> {
+    targets::ensure()?;
+    compile(guests, MODULE, destination, "wasm")?;
+    compile(guests, COMPONENT, destination, "component.wasm")
+}
+
+/// One call of cargo for all of them, so that they share what they have in common.
+fn compile(guests: &[Guest], triple: &str, destination: &str, ending: &str) -> Result<()> {
+    let packages: Vec<String> = guests
+        .iter()
+        .map(|guest| package(&guest.folder))
+        .collect::<Result<_>>()?;
+    let mut build = cargo();
+    build.args(["build", "--profile", PROFILE, "--target", triple]);
+    for package in &packages {
+        build.args(["--package", package]);
+    }
+    run(&mut build)?;
+
+    let built = target()?.join(triple).join(PROFILE);
+    let destination = target()?.join(destination);
+    fs::create_dir_all(&destination)
+        .with_context(|| format!("cannot make {}", destination.display()))?;
+    for (guest, package) in guests.iter().zip(&packages) {
+        // A library's file has underscores for hyphens, a program's has not.
+        let candidates = [package.replace('-', "_"), package.clone()];
+        let from = candidates
+            .iter()
+            .map(|name| built.join(name).with_extension("wasm"))
+            .find(|path| path.is_file())
+            .with_context(|| format!("{package} has built no .wasm in {}", built.display()))?;
+        let to = destination.join(format!("{}.{ending}", guest.name));
+        // First beside it: a server that is started now finds the old file or the new one, whole.
+        let beside = to.with_extension("new");
+        fs::copy(&from, &beside)
+            .and_then(|_| fs::rename(&beside, &to))
+            .with_context(|| format!("cannot copy {} to {}", from.display(), to.display()))?;
+    }
+    say(format!(
+        "{}: {}",
+        layout::shown(&destination),
+        names(guests, ending)
+    ));
+    Ok(())
+}
+
+fn names(guests: &[Guest], ending: &str) -> String {
+    let names: Vec<String> = guests
+        .iter()
+        .map(|guest| format!("{}.{ending}", guest.name))
+        .collect();
+    names.join(" ")
+}
+
+/// The name in a crate's manifest.
+fn package(folder: &Path) -> Result<String> {
+    let manifest = folder.join("Cargo.toml");
+    let text = fs::read_to_string(&manifest)
+        .with_context(|| format!("cannot read {}", manifest.display()))?;
+    text.lines()
+        .find_map(|line| line.strip_prefix("name = \"")?.strip_suffix('"'))
+        .map(str::to_owned)
+        .with_context(|| format!("no name in {}", manifest.display()))
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned()
+}

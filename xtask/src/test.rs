@@ -1,0 +1,99 @@
+//! All tests, and what came of them in one line at the end.
+
+use crate::build;
+use crate::run::{cargo, line, say};
+use anyhow::{Context, Result, bail};
+use std::io::{BufRead, BufReader, Write, stdout};
+use std::process::Stdio;
+
+/// Builds what the tests need and runs them; `arguments` are for `cargo test`.
+pub(crate) fn test(arguments: &[String]) -> Result<()> {
+    build::program()?;
+    build::handlers()?;
+    build::test_guests()?;
+
+    let mut tests = cargo();
+    tests
+        .args(["test", "--release", "--workspace", "--no-fail-fast"])
+        .args(arguments);
+    let line = line(&tests);
+    say(&line);
+    let mut child = tests
+        .stdout(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("cannot start `{line}`"))?;
+    let output = child.stdout.take().context("no pipe to the tests")?;
+
+    let mut total = Total::default();
+    let mut out = stdout().lock();
+    let mut bytes = Vec::new();
+    let mut output = BufReader::new(output);
+    while output.read_until(b'\n', &mut bytes)? > 0 {
+        out.write_all(&bytes)?;
+        total.add(&String::from_utf8_lossy(&bytes));
+        bytes.clear();
+    }
+    let status = child.wait()?;
+    say(format!(
+        "{} test binaries: {} passed, {} failed, {} ignored",
+        total.binaries, total.passed, total.failed, total.ignored
+    ));
+    if !status.success() {
+        bail!("`{line}` failed ({status}); what it printed above says which test, and why");
+    }
+    Ok(())
+}
+
+/// What the test runners' closing lines add up to.
+#[derive(Default, Debug, PartialEq)]
+struct Total {
+    binaries: u32,
+    passed: u32,
+    failed: u32,
+    ignored: u32,
+}
+
+impl Total {
+    /// Counts a line such as `test result: ok. 12 passed; 0 failed; 1 ignored; …`.
+    fn add(&mut self, line: &str) {
+        let Some(result) = line.strip_prefix("test result: ") else {
+            return;
+        };
+        let count = |word: &str| -> u32 {
+            let before = result
+                .split([';', '.'])
+                .find_map(|part| part.trim().strip_suffix(word));
+            before
+                .and_then(|number| number.trim().parse().ok())
+                .unwrap_or(0)
+        };
+        self.binaries += 1;
+        self.passed += count("passed");
+        self.failed += count("failed");
+        self.ignored += count("ignored");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn closing_lines_add_up_and_others_do_not_count() {
+        let mut total = Total::default();
+        total.add("running 3 tests\n");
+        total.add("test result: ok. 2 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out\n");
+        total.add(
+            "test result: FAILED. 4 passed; 5 failed; 0 ignored; 0 measured; 0 filtered out\n",
+        );
+        assert_eq!(
+            total,
+            Total {
+                binaries: 2,
+                passed: 6,
+                failed: 5,
+                ignored: 1
+            }
+        );
+    }
+}
