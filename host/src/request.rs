@@ -198,16 +198,18 @@ impl Request {
         }
     }
 
-    /// A request that did not come over a network.
+    /// A request that did not come over a network. Its CPU time is counted from here, on this thread.
     pub fn in_memory(connection: InMemory, limits: &Limits) -> Self {
-        Request::new(
+        let request = Request::new(
             0,
             "in memory".into(),
             Transport::Tcp,
             Endpoint::Unnamed,
             Box::new(connection),
             limits,
-        )
+        );
+        request.begin_cpu();
+        request
     }
 
     /// The request's number, as in the log; the first of a program is 1.
