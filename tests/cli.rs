@@ -178,7 +178,7 @@ fn what_is_wrong_with_the_command_line_is_exit_code_2() {
     }
     with("--deadline 5").is_an_error(2, &["--deadline"]);
     with("--deadline soon").is_an_error(2, &["--deadline", "soon"]);
-    with("--deadline -5s").is_an_error(2, &["--deadline"]);
+    with("--deadline=-5s").is_an_error(2, &["--deadline"]);
     with("--memory-limit lots").is_an_error(2, &["--memory-limit", "lots"]);
     with("--max-in-flight none").is_an_error(2, &["--max-in-flight"]);
     with("--env NAME").is_an_error(2, &["--env"]);

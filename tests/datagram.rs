@@ -1,6 +1,8 @@
 //! What is special about datagrams: what is sent, and what is not.
 
-use crate::harness::{Answers, Op, Serve, Server, Transport, is_request, script, wat};
+use crate::harness::{
+    Answers, Op, PATIENCE, Serve, Server, Transport, handler, is_request, script, wat,
+};
 use Op::{Fail, Flush, Return, Trap, Write, WriteMany};
 use std::net::UdpSocket;
 use std::os::unix::net::UnixDatagram;
@@ -118,9 +120,7 @@ fn the_input_ends_with_the_packet() {
 #[test]
 fn the_largest_packet_goes_both_ways() {
     for transport in [Transport::Udp, Transport::Unixgram] {
-        let server = Serve::new(crate::harness::handler("echo"))
-            .on(transport)
-            .start();
+        let server = Serve::new(handler("echo")).on(transport).start();
         let packet: Vec<u8> = (0..LARGEST).map(|n| (n % 251) as u8).collect();
         assert!(
             server.ask(&packet) == packet,
@@ -153,14 +153,17 @@ fn a_write_that_would_make_the_reply_too_long_takes_nothing_away() {
 #[test]
 fn a_packet_longer_than_the_limit_is_dropped_not_cut_off() {
     for transport in [Transport::Udp, Transport::Unixgram] {
-        let server = Serve::new(wat("initialize"))
+        let server = Serve::new(handler("echo"))
             .on(transport)
             .with("--max-packet 1000")
             .start();
         let mut client = server.connect();
         client.send([b'x'; 1001]);
-        client.send([b'x'; 1000]);
-        assert_eq!(client.receive_all(), b"initialized");
+        client.send([b'y'; 1000]);
+        assert_eq!(client.receive_all(), [b'y'; 1000]);
+        server
+            .log()
+            .wait_for(1, |e| e["event"] == "packet-too-long" && e["dropped"] == 1);
         let event = server.request();
         assert_eq!(event["bytes_in"], 1000, "{event}");
         client.has_received_nothing();
@@ -178,14 +181,10 @@ fn a_packet_longer_than_the_limit_is_dropped_not_cut_off() {
 
 #[test]
 fn the_reply_comes_from_the_address_that_the_packet_came_to() {
-    let server = Serve::new(crate::harness::handler("echo"))
-        .at("udp://0.0.0.0:0")
-        .start();
+    let server = Serve::new(handler("echo")).at("udp://0.0.0.0:0").start();
     let port = server.address().rsplit_once(':').unwrap().1.to_owned();
     let client = UdpSocket::bind("127.0.0.1:0").unwrap();
-    client
-        .set_read_timeout(Some(crate::harness::PATIENCE))
-        .unwrap();
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
     for host in ["127.0.0.1", "127.0.0.2", "127.3.2.1"] {
         client
             .send_to(host.as_bytes(), format!("{host}:{port}"))

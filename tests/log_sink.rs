@@ -5,9 +5,9 @@ use std::fs::OpenOptions;
 use std::process::Command;
 
 /// Serves with standard error sent elsewhere by a shell.
-fn logging_to(place: &str) -> Server {
+fn logging_to(redirection: &str) -> Server {
     Serve::new(wat("script"))
-        .through(&["bash", "-c", &format!("exec \"$@\" 2> {place}"), "bash"])
+        .through(&["bash", "-c", &format!("exec \"$@\" {redirection}"), "bash"])
         .start()
 }
 
@@ -23,17 +23,17 @@ fn serves_what_logs_a_lot(server: &mut Server) {
 
 #[test]
 fn a_full_disk_is_no_reason_to_stop() {
-    serves_what_logs_a_lot(&mut logging_to("/dev/full"));
+    serves_what_logs_a_lot(&mut logging_to("2>/dev/full"));
 }
 
 #[test]
 fn a_closed_pipe_is_no_reason_to_stop() {
-    serves_what_logs_a_lot(&mut logging_to(">(exit 0)"));
+    serves_what_logs_a_lot(&mut logging_to("2> >(exit 0)"));
 }
 
 #[test]
 fn a_closed_standard_error_is_no_reason_to_stop() {
-    serves_what_logs_a_lot(&mut logging_to("&-"));
+    serves_what_logs_a_lot(&mut logging_to("2>&-"));
 }
 
 #[test]
@@ -53,5 +53,5 @@ fn a_reader_that_is_stuck_holds_no_request_up() {
         .write(true)
         .open(&fifo)
         .unwrap();
-    serves_what_logs_a_lot(&mut logging_to(fifo.to_str().unwrap()));
+    serves_what_logs_a_lot(&mut logging_to(&format!("2>{}", fifo.display())));
 }

@@ -55,7 +55,7 @@ pub(crate) fn guest(service: &str, id: u64, stream: &str, line: &str) {
 
 /// A listener accepts.
 pub(crate) fn listening(service: &str, address: &str) {
-    tracing::info!(event = "listening", service, address);
+    tracing::debug!(event = "listening", service, address);
 }
 
 /// A request was not let in.

@@ -1,6 +1,6 @@
-;; A command that moves its descriptors about: it closes standard input, reads from it, moves standard
-;; output to number 0, and writes to the old and to the new number. What comes back is the text
-;; `moved`, then the results of the read and of the write to number 1 (8 is EBADF).
+;; A command that moves its descriptors about: standard output becomes number 2, and standard input is
+;; closed. What comes back, through number 2, is the text `moved`, then the results of a write to number
+;; 1 and of a read from number 0 (8 is EBADF).
 (module
   (import "wasi_snapshot_preview1" "fd_read"
     (func $fd_read (param i32 i32 i32 i32) (result i32)))
@@ -14,11 +14,11 @@
   (data (i32.const 16) "\80\00\00\00\10\00\00\00")
   (data (i32.const 32) "moved")
   (func (export "_start")
-    (if (call $fd_close (i32.const 0)) (then (unreachable)))
+    (if (call $fd_renumber (i32.const 1) (i32.const 2)) (then (unreachable)))
     (i32.store (i32.const 37)
-      (call $fd_read (i32.const 0) (i32.const 16) (i32.const 1) (i32.const 96)))
-    (if (call $fd_renumber (i32.const 1) (i32.const 0)) (then (unreachable)))
-    (i32.store (i32.const 41)
       (call $fd_write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 96)))
-    (if (call $fd_write (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 96))
+    (if (call $fd_close (i32.const 0)) (then (unreachable)))
+    (i32.store (i32.const 41)
+      (call $fd_read (i32.const 0) (i32.const 16) (i32.const 1) (i32.const 96)))
+    (if (call $fd_write (i32.const 2) (i32.const 0) (i32.const 1) (i32.const 96))
       (then (unreachable)))))

@@ -4,6 +4,7 @@
 ;;
 ;;   . return 0        e return 1         t trap            l loop for ever      x code:u32 proc_exit
 ;;   w n:u8 bytes      write them         b n:u32           write n bytes and the result
+;;   W write without end, and return 1 when that fails
 ;;   F flush, answer the result           o/O n:u8 bytes    a log line on stdout / stderr
 ;;   r n:u32           read               R n:u32           read_line            (result, then the bytes)
 ;;   c n:u32           client_address     a n:u32           server_address       (result, then what fits)
@@ -128,6 +129,12 @@
           (drop (call $write (i32.const 1024) (local.get $n)))))
       (if (i32.eq (local.get $op) (i32.const 0x62)) ;; b
         (then (call $answer (call $write (i32.const 1024) (call $u32)))))
+      (if (i32.eq (local.get $op) (i32.const 0x57)) ;; W
+        (then
+          (loop $on
+            (br_if $on
+              (i32.ge_s (call $write (i32.const 1024) (i32.const 65536)) (i32.const 0))))
+          (return (i32.const 1))))
       (if (i32.eq (local.get $op) (i32.const 0x46)) (then (call $answer (call $flush)))) ;; F
       (if (i32.eq (local.get $op) (i32.const 0x6f)) (then (call $log (i32.const 1)))) ;; o
       (if (i32.eq (local.get $op) (i32.const 0x4f)) (then (call $log (i32.const 2)))) ;; O

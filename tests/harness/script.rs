@@ -41,6 +41,8 @@ pub(crate) enum Op<'a> {
     Write(&'a str),
     /// Writes so many bytes at once (up to 500,000). Answers the result.
     WriteMany(u32),
+    /// Writes without end, and reports an error when that fails.
+    WriteForEver,
     /// Answers the result.
     Flush,
     /// Prints a line (up to 255 bytes) on standard output.
@@ -95,6 +97,7 @@ impl Op<'_> {
             Op::Exit(code) => number(b'x', &code.to_le_bytes()),
             Op::Write(bytes) => text(b'w', bytes),
             Op::WriteMany(n) => number(b'b', &n.to_le_bytes()),
+            Op::WriteForEver => vec![b'W'],
             Op::Flush => vec![b'F'],
             Op::Print(line) => text(b'o', line),
             Op::PrintError(line) => text(b'O', line),
