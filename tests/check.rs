@@ -115,8 +115,13 @@ fn a_module_without_handle_is_refused() {
 }
 
 #[test]
-fn a_module_without_memory_is_refused() {
-    let (_dir, path) = file("no-memory.wat", r#"(module (func (export "handle")))"#);
+fn a_module_that_hands_out_pointers_without_a_memory_is_refused() {
+    let (_dir, path) = file(
+        "no-memory.wat",
+        r#"(module
+            (import "rfile" "read" (func (param i32 i32) (result i32)))
+            (func (export "handle")))"#,
+    );
     is_refused(&path, &["memory"]);
 }
 

@@ -214,6 +214,26 @@ fn a_granted_folder_can_be_read_but_not_written() {
 }
 
 #[test]
+fn the_first_thing_that_a_program_does_may_be_to_open_a_file() {
+    let dir = folders();
+    let server = with_folder(&wat("reads-a-file"), &dir, "");
+    assert_eq!(server.ask(""), b"content", "{}", server.request());
+}
+
+#[test]
+fn a_file_of_any_size_can_be_read_piece_by_piece() {
+    const SIZE: u64 = 200 << 20;
+    let dir = folders();
+    // It takes no room: all of it is a hole.
+    let file = fs::File::create(dir.path().join("granted/large")).unwrap();
+    file.set_len(SIZE).unwrap();
+    for probe in probes() {
+        let server = with_folder(&probe, &dir, "");
+        assert_eq!(says(&server, "count /data/large"), format!("{SIZE}\n"));
+    }
+}
+
+#[test]
 fn a_folder_granted_for_writing_can_be_written() {
     for probe in probes() {
         let dir = folders();

@@ -93,3 +93,18 @@ fn an_initial_memory_beyond_the_limit_is_refused_at_load() {
     assert_eq!(server.ask("x"), b"");
     assert_eq!(server.request()["outcome"], "ok");
 }
+
+#[test]
+fn the_sum_of_initial_memories_beyond_the_limit_is_refused_at_load() {
+    let file = wat("two-memories");
+    Serve::new(&file).run_to_end().is_an_error(1, &["memory"]);
+    let checked = sandsock(&["check".as_ref(), file.as_os_str()], b"");
+    assert_eq!(checked.code, 1, "{checked:?}");
+}
+
+#[test]
+fn an_initial_table_beyond_the_limit_is_refused_at_load() {
+    Serve::new(wat("big-table"))
+        .run_to_end()
+        .is_an_error(1, &["memory"]);
+}

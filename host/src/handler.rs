@@ -5,6 +5,7 @@
 mod abi;
 
 mod component;
+mod instances;
 mod life;
 mod load;
 mod module;

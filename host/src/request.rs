@@ -4,127 +4,35 @@
 //! may have to end it. It knows nothing of Wasm. Every operation that can block ends at the nearest
 //! of the idle timeout, the handler's own timeout, the deadline and the cut.
 
+mod bounds;
+mod connection;
 mod datagram;
 mod guest_log;
 mod in_memory;
+mod io_error;
 mod lookahead;
 mod offline;
 mod stream;
 
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-
-use nix::time::{ClockId, clock_gettime};
 
 use crate::address::{Endpoint, Transport};
 use crate::config::Limits;
 use crate::outcome::Outcome;
 
+use bounds::Bounds;
+pub use connection::{Connection, PeerCredentials};
 pub(crate) use datagram::Datagram;
 pub(crate) use guest_log::{GuestLog, LogStream};
 pub use in_memory::InMemory;
+pub use io_error::IoError;
+use io_error::is_gone;
 use lookahead::Lookahead;
 pub(crate) use offline::Offline;
 pub(crate) use stream::Stream;
-
-/// The bytes' way to the client and back; `request/` has one for streams, one for datagrams and one
-/// for a request without a network. Every call returns within its time.
-pub trait Connection: Send + Sync {
-    /// Receives up to `buf.len()` bytes as soon as one is there; 0 is the end of input.
-    ///
-    /// # Errors
-    ///
-    /// `WouldBlock` after `timeout`; otherwise what the system says.
-    fn recv(&self, buf: &mut [u8], timeout: Option<Duration>) -> io::Result<usize>;
-
-    /// Sends some bytes of `buf`, at least one.
-    ///
-    /// # Errors
-    ///
-    /// `WouldBlock` where not one byte moved for `timeout`; otherwise what the system says.
-    fn send(&self, buf: &[u8], timeout: Option<Duration>) -> io::Result<usize>;
-
-    /// Sends what is still held back.
-    ///
-    /// # Errors
-    ///
-    /// What the system says.
-    fn flush(&self) -> io::Result<()>;
-
-    /// Waits until `recv` would return at once; `false` after `timeout`.
-    ///
-    /// # Errors
-    ///
-    /// What the system says.
-    fn wait_readable(&self, timeout: Option<Duration>) -> io::Result<bool>;
-
-    /// The address that the request came to.
-    fn server_address(&self) -> Endpoint;
-
-    /// Whom the system knows to be at the other end of a Unix stream: process, user and group.
-    fn peer_credentials(&self) -> Option<PeerCredentials> {
-        None
-    }
-
-    /// Python's `disable_nagle_algorithm`; nothing where the transport has none.
-    ///
-    /// # Errors
-    ///
-    /// What the system says.
-    fn set_nodelay(&self, on: bool) -> io::Result<()>;
-
-    /// What was collected and not sent is dropped: the instance trapped.
-    fn discard(&self);
-
-    /// Python's `shutdown_request`: tells the client that nothing more comes.
-    fn shutdown_request(&self);
-
-    /// Reads off what a client still sends, for at most `linger`, so that the reply is not cut off by
-    /// a reset (tcp(7): data that was not read turns a close into one).
-    fn drain(&self, linger: Duration);
-
-    /// Wakes whoever is blocked in `recv` or `send`, and ends both.
-    fn abort(&self);
-}
-
-/// Process, user and group of a Unix peer (unix(7), `SO_PEERCRED`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PeerCredentials {
-    /// The process that connected.
-    pub pid: i32,
-    /// Its effective user.
-    pub uid: u32,
-    /// Its effective group.
-    pub gid: u32,
-}
-
-/// Why an operation on `rfile` or `wfile` failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum IoError {
-    /// Not one byte moved for the idle timeout, or for what the handler set.
-    #[error("timed out")]
-    TimedOut,
-    /// The peer does not read any more.
-    #[error("broken pipe")]
-    BrokenPipe,
-    /// The peer ended the connection by force.
-    #[error("connection reset")]
-    ConnectionReset,
-    /// The reply is longer than a datagram can be.
-    #[error("message too long for a datagram")]
-    MessageTooLong,
-    /// A datagram's sender has no address to reply to.
-    #[error("the client has no address to reply to")]
-    NotConnected,
-    /// What the system said.
-    #[error("{}", nix::errno::Errno::from_raw(*.0).desc())]
-    Other(i32),
-    /// A limit ended the request: no more code of the instance may run.
-    #[error("the request was ended")]
-    Ended,
-}
 
 /// One request. See the module's documentation.
 pub struct Request {
@@ -132,37 +40,14 @@ pub struct Request {
     transport: Transport,
     client_address: Endpoint,
     connection: Box<dyn Connection>,
-    started: Instant,
-    deadline: Option<Instant>,
-    idle_timeout: Option<Duration>,
-    cpu_limit: Option<Duration>,
-    /// The reading of the thread's CPU clock at which the request began, in nanoseconds.
-    cpu_started: AtomicU64,
-    /// The handler's own timeout in milliseconds; 0 for none.
-    handler_timeout: AtomicU64,
-    /// One bit for each [`Outcome`] that a limit has named.
-    fired: AtomicU16,
+    bounds: Bounds,
+    /// A poll has waited for input in vain: the read that follows has timed out already.
+    input_is_overdue: AtomicBool,
     client_gone: AtomicBool,
     bytes_in: AtomicU64,
     bytes_out: AtomicU64,
     lookahead: Mutex<Lookahead>,
     log: Mutex<GuestLog>,
-    cut: Mutex<bool>,
-    cut_changed: Condvar,
-}
-
-/// What a blocking operation may take, and what it means when the time is over.
-#[derive(Clone, Copy)]
-struct Bound {
-    timeout: Option<Duration>,
-    over: Over,
-}
-
-#[derive(Clone, Copy, PartialEq)]
-enum Over {
-    Deadline,
-    IdleTimeout,
-    HandlerTimeout,
 }
 
 impl Request {
@@ -175,26 +60,18 @@ impl Request {
         connection: Box<dyn Connection>,
         limits: &Limits,
     ) -> Self {
-        let started = Instant::now();
         Request {
             id,
             transport,
             client_address,
             connection,
-            started,
-            deadline: limits.deadline.map(|d| started + d),
-            idle_timeout: limits.idle_timeout,
-            cpu_limit: limits.cpu,
-            cpu_started: AtomicU64::new(0),
-            handler_timeout: AtomicU64::new(0),
-            fired: AtomicU16::new(0),
+            bounds: Bounds::new(limits),
+            input_is_overdue: AtomicBool::new(false),
             client_gone: AtomicBool::new(false),
             bytes_in: AtomicU64::new(0),
             bytes_out: AtomicU64::new(0),
             lookahead: Mutex::default(),
             log: Mutex::new(GuestLog::new(service, id, limits.log)),
-            cut: Mutex::new(false),
-            cut_changed: Condvar::new(),
         }
     }
 
@@ -239,7 +116,7 @@ impl Request {
 
     /// When it was accepted or received.
     pub fn started(&self) -> Instant {
-        self.started
+        self.bounds.started()
     }
 
     /// Bytes that the handler was given.
@@ -260,7 +137,7 @@ impl Request {
     /// Python's `timeout`: of each read and write; never beyond what the operator allows; 0 is the
     /// operator's.
     pub fn set_timeout(&self, millis: u64) {
-        self.handler_timeout.store(millis, Relaxed);
+        self.bounds.set_handler_timeout(millis);
     }
 
     /// Python's `disable_nagle_algorithm`; where the transport has none, nothing.
@@ -271,7 +148,7 @@ impl Request {
     pub fn set_nodelay(&self, on: bool) -> Result<(), IoError> {
         self.connection
             .set_nodelay(on)
-            .map_err(|error| self.refused(&error))
+            .map_err(|error| self.failed(&error))
     }
 
     /// Up to `buf.len()` bytes, as soon as one is there; 0 is the end of input.
@@ -283,7 +160,7 @@ impl Request {
         let ahead = lock(&self.lookahead).take(buf);
         let count = match ahead {
             0 if buf.is_empty() => 0,
-            0 => self.bounded(|timeout| self.connection.recv(buf, timeout))?,
+            0 => self.recv(buf)?,
             ahead => ahead,
         };
         self.bytes_in.fetch_add(count as u64, Relaxed);
@@ -296,9 +173,7 @@ impl Request {
     ///
     /// [`IoError`]; a short line that was not whole yet is still there for the next read.
     pub fn read_line(&self, buf: &mut [u8]) -> Result<usize, IoError> {
-        let count = lock(&self.lookahead).take_line(buf, |room| {
-            self.bounded(|timeout| self.connection.recv(room, timeout))
-        })?;
+        let count = lock(&self.lookahead).take_line(buf, |room| self.recv(room))?;
         self.bytes_in.fetch_add(count as u64, Relaxed);
         Ok(count)
     }
@@ -313,20 +188,22 @@ impl Request {
         if !lock(&self.lookahead).is_empty() {
             return Ok(true);
         }
-        let bound = self.bound()?;
-        let (timeout, its_own) = match (timeout, bound.timeout) {
-            (Some(asked), Some(bound)) if asked >= bound => (Some(bound), true),
-            (None, bound) => (bound, true),
-            (asked, _) => (asked, false),
-        };
+        let bound = self.bounds.now()?;
+        let is_bounded = bound
+            .timeout
+            .is_some_and(|bound| timeout.is_none_or(|timeout| bound <= timeout));
+        let timeout = if is_bounded { bound.timeout } else { timeout };
         let ready = self.connection.wait_readable(timeout).unwrap_or(true);
-        self.check_cut()?;
-        if ready || !its_own {
+        self.bounds.check_cut()?;
+        if ready || !is_bounded {
             return Ok(ready);
         }
-        match self.over(bound.over) {
+        match self.bounds.over(bound.over) {
             IoError::Ended => Err(IoError::Ended),
-            _ => Ok(true),
+            _ => {
+                self.input_is_overdue.store(true, Relaxed);
+                Ok(true)
+            }
         }
     }
 
@@ -350,97 +227,48 @@ impl Request {
     ///
     /// [`IoError`].
     pub fn flush(&self) -> Result<(), IoError> {
-        self.connection
-            .flush()
-            .map_err(|error| self.refused(&error))
+        self.connection.flush().map_err(|error| self.failed(&error))
     }
 
-    /// Sleeps, at most until the request's deadline.
+    /// Sleeps, at most until the request's deadline; `None` for ever.
     ///
     /// # Errors
     ///
     /// [`IoError::Ended`] at the deadline and when the request is cut.
     pub fn sleep(&self, duration: Option<Duration>) -> Result<(), IoError> {
-        let wake = duration.and_then(|d| Instant::now().checked_add(d));
-        let mut cut = lock(&self.cut);
-        loop {
-            if *cut {
-                return Err(IoError::Ended);
-            }
-            let now = Instant::now();
-            if wake.is_some_and(|wake| wake <= now) {
-                return Ok(());
-            }
-            if self.deadline.is_some_and(|deadline| deadline <= now) {
-                return Err(self.over(Over::Deadline));
-            }
-            cut = match (wake, self.deadline) {
-                (None, None) => self
-                    .cut_changed
-                    .wait(cut)
-                    .unwrap_or_else(PoisonError::into_inner),
-                (wake, deadline) => {
-                    let until = wake.into_iter().chain(deadline).min().unwrap_or(now);
-                    self.cut_changed
-                        .wait_timeout(cut, until - now)
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .0
-                }
-            };
-        }
+        self.bounds.sleep(duration)
     }
 
     /// The request begins to spend CPU time, on this thread.
     pub(crate) fn begin_cpu(&self) {
-        self.cpu_started.store(nanos(thread_cpu()), Relaxed);
+        self.bounds.begin_cpu();
     }
 
     /// The CPU time that the request has spent. Only its own thread may ask.
     pub(crate) fn cpu_used(&self) -> Duration {
-        thread_cpu().saturating_sub(Duration::from_nanos(self.cpu_started.load(Relaxed)))
+        self.bounds.cpu_used()
     }
 
     /// Whether guest code must end now: looked at on every tick while it runs. Only the request's own
     /// thread may ask.
     pub(crate) fn is_over(&self) -> bool {
-        if self.cpu_limit.is_some_and(|limit| self.cpu_used() >= limit) {
-            self.fire(Outcome::CpuLimit);
-        }
-        if self.deadline.is_some_and(|d| d <= Instant::now()) {
-            self.fire(Outcome::Deadline);
-        }
-        self.has_fired(Outcome::CpuLimit)
-            || self.has_fired(Outcome::Deadline)
-            || self.has_fired(Outcome::Cut)
+        self.bounds.is_over()
     }
 
     /// Shutdown ends the request: its blocked calls return, its guest code is stopped.
     pub(crate) fn cut(&self) {
-        self.fire(Outcome::Cut);
-        *lock(&self.cut) = true;
-        self.cut_changed.notify_all();
+        self.bounds.cut();
         self.connection.abort();
-    }
-
-    /// A limit names the outcome, whatever the handler makes of it.
-    pub(crate) fn fire(&self, outcome: Outcome) {
-        self.fired.fetch_or(1 << outcome as u16, Relaxed);
-    }
-
-    fn has_fired(&self, outcome: Outcome) -> bool {
-        self.fired.load(Relaxed) & (1 << outcome as u16) != 0
     }
 
     /// The outcome, where the handler's own is `by_handler`.
     pub(crate) fn outcome(&self, by_handler: Outcome) -> Outcome {
-        let by_handler = match by_handler {
-            Outcome::HandlerError if self.client_gone.load(Relaxed) => Outcome::ClientGone,
-            other => other,
-        };
-        Outcome::ALL
-            .into_iter()
-            .find(|outcome| self.has_fired(*outcome))
-            .map_or(by_handler, |fired| fired.min(by_handler))
+        match by_handler {
+            Outcome::HandlerError if self.client_gone.load(Relaxed) => {
+                self.bounds.outcome(Outcome::ClientGone)
+            }
+            other => self.bounds.outcome(other),
+        }
     }
 
     /// What a datagram had collected is not sent.
@@ -452,7 +280,7 @@ impl Request {
     /// read off any more.
     pub(crate) fn shutdown_request(&self) -> bool {
         self.connection.shutdown_request();
-        !self.has_fired(Outcome::Cut) && !self.client_gone.load(Relaxed)
+        !self.bounds.has_fired(Outcome::Cut) && !self.client_gone.load(Relaxed)
     }
 
     /// Reads off what the client still sends, for at most `linger`.
@@ -460,32 +288,11 @@ impl Request {
         self.connection.drain(linger);
     }
 
-    fn bound(&self) -> Result<Bound, IoError> {
-        self.check_cut()?;
-        let mut bound = Bound {
-            timeout: self.idle_timeout,
-            over: Over::IdleTimeout,
-        };
-        let mut nearest = |timeout: Duration, over| {
-            if bound.timeout.is_none_or(|current| timeout < current) {
-                bound = Bound {
-                    timeout: Some(timeout),
-                    over,
-                };
-            }
-        };
-        match self.handler_timeout.load(Relaxed) {
-            0 => {}
-            millis => nearest(Duration::from_millis(millis), Over::HandlerTimeout),
+    fn recv(&self, buf: &mut [u8]) -> Result<usize, IoError> {
+        if self.input_is_overdue.swap(false, Relaxed) {
+            return Err(IoError::TimedOut);
         }
-        if let Some(deadline) = self.deadline {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Err(self.over(Over::Deadline));
-            }
-            nearest(left, Over::Deadline);
-        }
-        Ok(bound)
+        self.bounded(|timeout| self.connection.recv(buf, timeout))
     }
 
     fn bounded(
@@ -493,86 +300,29 @@ impl Request {
         mut operation: impl FnMut(Option<Duration>) -> io::Result<usize>,
     ) -> Result<usize, IoError> {
         loop {
-            let bound = self.bound()?;
+            let bound = self.bounds.now()?;
             let result = operation(bound.timeout);
-            self.check_cut()?;
+            self.bounds.check_cut()?;
             match result {
                 Ok(count) => return Ok(count),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    return Err(self.over(bound.over));
+                    return Err(self.bounds.over(bound.over));
                 }
-                Err(error) => return Err(self.refused(&error)),
+                Err(error) => return Err(self.failed(&error)),
             }
         }
     }
 
-    fn check_cut(&self) -> Result<(), IoError> {
-        if self.has_fired(Outcome::Cut) {
-            return Err(IoError::Ended);
-        }
-        Ok(())
-    }
-
-    fn over(&self, over: Over) -> IoError {
-        match over {
-            Over::Deadline => {
-                self.fire(Outcome::Deadline);
-                IoError::Ended
-            }
-            Over::IdleTimeout => {
-                self.fire(Outcome::IdleTimeout);
-                IoError::TimedOut
-            }
-            Over::HandlerTimeout => IoError::TimedOut,
-        }
-    }
-
-    fn refused(&self, error: &io::Error) -> IoError {
-        let refused = match error.kind() {
-            io::ErrorKind::BrokenPipe => IoError::BrokenPipe,
-            io::ErrorKind::ConnectionReset => IoError::ConnectionReset,
-            io::ErrorKind::NotConnected => IoError::NotConnected,
-            _ => match error.raw_os_error() {
-                Some(nix::libc::EMSGSIZE) => IoError::MessageTooLong,
-                code => IoError::Other(code.unwrap_or(nix::libc::EIO)),
-            },
-        };
+    fn failed(&self, error: &io::Error) -> IoError {
         if is_gone(error) {
             self.client_gone.store(true, Relaxed);
         }
-        refused
+        IoError::from(error)
     }
-}
-
-/// Whether an error says that the client is not there any more.
-fn is_gone(error: &io::Error) -> bool {
-    use nix::libc;
-    matches!(
-        error.raw_os_error(),
-        Some(
-            libc::EPIPE
-                | libc::ECONNRESET
-                | libc::ECONNABORTED
-                | libc::ECONNREFUSED
-                | libc::ETIMEDOUT
-                | libc::EHOSTUNREACH
-                | libc::ENETUNREACH
-                | libc::ENETRESET
-        )
-    )
 }
 
 /// A panic elsewhere leaves what these locks guard whole: each is changed in one step.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn thread_cpu() -> Duration {
-    // clock_gettime(2) fails for a clock that does not exist; Linux has had this one since 2.6.12.
-    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map_or(Duration::ZERO, Duration::from)
-}
-
-fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

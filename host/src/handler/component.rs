@@ -6,20 +6,19 @@ use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, ComponentExportIndex, Instance, InstancePre, Linker};
 use wasmtime::{Engine, Store};
 
-use super::life::{self, ExitCode, Step, StepError};
+use super::instances::Instances;
+use super::life::{self, Step, StepError};
 use super::load::LoadError;
 use super::module::names;
 use super::{Handled, wit};
 use crate::request::Request;
-use crate::sandbox::{Guest, Stdio, WasiGrants, link_preview2};
+use crate::sandbox::{Guest, WasiGrants, link_preview2};
 
 /// A component that is ready to be set up.
 pub(super) struct ComponentHandler {
-    engine: Engine,
+    instances: Instances,
     pre: InstancePre<Guest>,
     body: Body,
-    memory_limit: u64,
-    grants: Arc<WasiGrants>,
 }
 
 enum Body {
@@ -79,32 +78,23 @@ impl ComponentHandler {
             .instantiate_pre(component)
             .map_err(|error| LoadError::NotServed(vec![format!("{error:#}")]))?;
         Ok(ComponentHandler {
-            engine,
+            instances: Instances {
+                engine,
+                memory_limit,
+                grants,
+                is_command: matches!(body, Body::Command(_)),
+            },
             pre,
             body,
-            memory_limit,
-            grants,
         })
     }
 
     pub(super) fn is_command(&self) -> bool {
-        matches!(self.body, Body::Command(_))
+        self.instances.is_command
     }
 
     pub(super) fn finish_request(&self, request: &Arc<Request>) -> wasmtime::Result<Handled> {
-        let (stdio, exit_code) = match self.body {
-            Body::Handler(_) => (Stdio::Log, ExitCode::Trap),
-            Body::Command(_) => (Stdio::Connection, ExitCode::Reported),
-        };
-        let mut store = Guest::store(
-            &self.engine,
-            request,
-            self.memory_limit,
-            &self.grants,
-            stdio,
-        )?;
-        let result = self.run(&mut store);
-        Ok(life::handled(&store, result, exit_code))
+        self.instances.serve(request, |store| self.run(store))
     }
 
     fn run(&self, store: &mut Store<Guest>) -> Result<(), StepError> {

@@ -6,7 +6,8 @@ use wasmtime::{
     Engine, ExternType, Instance, InstancePre, Linker, Module, ModuleExport, Store, ValType,
 };
 
-use super::life::{self, ExitCode, Step, StepError};
+use super::instances::Instances;
+use super::life::{self, Step, StepError};
 use super::load::LoadError;
 use super::{Handled, abi};
 use crate::config::Limits;
@@ -15,13 +16,11 @@ use crate::sandbox::{Guest, Stdio, WasiGrants, link_preview1};
 
 /// A module that is ready to be set up.
 pub(super) struct ModuleHandler {
-    engine: Engine,
+    instances: Instances,
     pre: InstancePre<Guest>,
     memory: Option<ModuleExport>,
     initialize: Option<Export>,
     body: Body,
-    memory_limit: u64,
-    grants: Arc<WasiGrants>,
 }
 
 /// What is called in an instance.
@@ -80,34 +79,25 @@ impl ModuleHandler {
             .instantiate_pre(module)
             .map_err(|error| LoadError::NotServed(vec![format!("{error:#}")]))?;
         Ok(ModuleHandler {
-            engine,
+            instances: Instances {
+                engine,
+                memory_limit,
+                grants,
+                is_command: matches!(body, Body::Command(_)),
+            },
             pre,
             memory,
             initialize,
             body,
-            memory_limit,
-            grants,
         })
     }
 
     pub(super) fn is_command(&self) -> bool {
-        matches!(self.body, Body::Command(_))
+        self.instances.is_command
     }
 
     pub(super) fn finish_request(&self, request: &Arc<Request>) -> wasmtime::Result<Handled> {
-        let (stdio, exit_code) = match self.body {
-            Body::Handler(_) => (Stdio::Log, ExitCode::Trap),
-            Body::Command(_) => (Stdio::Connection, ExitCode::Reported),
-        };
-        let mut store = Guest::store(
-            &self.engine,
-            request,
-            self.memory_limit,
-            &self.grants,
-            stdio,
-        )?;
-        let result = self.run(&mut store);
-        Ok(life::handled(&store, result, exit_code))
+        self.instances.serve(request, |store| self.run(store))
     }
 
     fn run(&self, store: &mut Store<Guest>) -> Result<(), StepError> {

@@ -90,17 +90,9 @@ impl Connection for Datagram {
         self.socket.server_address(&self.peer)
     }
 
-    fn set_nodelay(&self, _on: bool) -> io::Result<()> {
-        Ok(())
-    }
-
     fn discard(&self) {
         lock(&self.reply).clear();
     }
-
-    fn shutdown_request(&self) {}
-
-    fn drain(&self, _linger: Duration) {}
 
     fn abort(&self) {
         self.cut.store(true, Relaxed);

@@ -49,10 +49,6 @@ impl Connection for InMemory {
         Ok(buf.len())
     }
 
-    fn flush(&self) -> io::Result<()> {
-        Ok(())
-    }
-
     fn wait_readable(&self, _timeout: Option<Duration>) -> io::Result<bool> {
         Ok(true)
     }
@@ -60,16 +56,4 @@ impl Connection for InMemory {
     fn server_address(&self) -> Endpoint {
         Endpoint::Unnamed
     }
-
-    fn set_nodelay(&self, _on: bool) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn discard(&self) {}
-
-    fn shutdown_request(&self) {}
-
-    fn drain(&self, _linger: Duration) {}
-
-    fn abort(&self) {}
 }

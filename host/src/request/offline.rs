@@ -42,10 +42,6 @@ impl Connection for Offline {
         (&self.output).write(&buf[..buf.len().min(4096)])
     }
 
-    fn flush(&self) -> io::Result<()> {
-        Ok(())
-    }
-
     fn wait_readable(&self, timeout: Option<Duration>) -> io::Result<bool> {
         poll::wait(self.input.as_fd(), PollFlags::POLLIN, timeout)
     }
@@ -53,16 +49,4 @@ impl Connection for Offline {
     fn server_address(&self) -> Endpoint {
         Endpoint::Unnamed
     }
-
-    fn set_nodelay(&self, _on: bool) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn discard(&self) {}
-
-    fn shutdown_request(&self) {}
-
-    fn drain(&self, _linger: Duration) {}
-
-    fn abort(&self) {}
 }

@@ -91,10 +91,6 @@ impl Connection for Stream {
         }
     }
 
-    fn flush(&self) -> io::Result<()> {
-        Ok(())
-    }
-
     fn wait_readable(&self, timeout: Option<Duration>) -> io::Result<bool> {
         poll::wait(self.socket.as_fd(), PollFlags::POLLIN, timeout)
     }
@@ -122,8 +118,6 @@ impl Connection for Stream {
             result => result,
         }
     }
-
-    fn discard(&self) {}
 
     fn shutdown_request(&self) {
         // Python ignores the error as well: a peer that has gone needs no farewell.

@@ -42,6 +42,11 @@ fn carry_out(words: &[&str]) -> io::Result<()> {
             Ok(())
         }
         ["read", path] => fs::read(path).and_then(|bytes| io::stdout().write_all(&bytes)),
+        ["count", path] => {
+            let count = io::copy(&mut fs::File::open(path)?, &mut io::sink())?;
+            println!("{count}");
+            Ok(())
+        }
         ["write", path, text] => fs::write(path, text).map(|()| println!("written")),
         ["list", path] => {
             let names = fs::read_dir(path)?.map(|entry| entry.map(|entry| entry.file_name()));

@@ -1,0 +1,202 @@
+//! What bounds a request: its clocks, how long an operation may block now, and which limit fired.
+
+use std::sync::atomic::{AtomicU16, AtomicU64, Ordering::Relaxed};
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use nix::time::{ClockId, clock_gettime};
+
+use super::{IoError, lock};
+use crate::config::Limits;
+use crate::outcome::Outcome;
+
+/// The limits of one request and what has become of them.
+pub(super) struct Bounds {
+    started: Instant,
+    deadline: Option<Instant>,
+    idle_timeout: Option<Duration>,
+    cpu_limit: Option<Duration>,
+    /// The reading of the thread's CPU clock at which the request began, in nanoseconds.
+    cpu_started: AtomicU64,
+    /// The handler's own timeout in milliseconds; 0 for none.
+    handler_timeout: AtomicU64,
+    /// One bit for each [`Outcome`] that a limit has named.
+    fired: AtomicU16,
+    /// For a guest that sleeps: whether the request was cut.
+    is_cut: Mutex<bool>,
+    cut_changed: Condvar,
+}
+
+/// What a blocking operation may take, and what it means when the time is over.
+#[derive(Clone, Copy)]
+pub(super) struct Bound {
+    pub(super) timeout: Option<Duration>,
+    pub(super) over: Over,
+}
+
+/// The limit that was the nearest.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Over {
+    Deadline,
+    IdleTimeout,
+    HandlerTimeout,
+}
+
+impl Bounds {
+    /// The deadline runs from here.
+    pub(super) fn new(limits: &Limits) -> Self {
+        let started = Instant::now();
+        Bounds {
+            started,
+            // A deadline that the clock cannot tell never comes.
+            deadline: limits.deadline.and_then(|d| started.checked_add(d)),
+            idle_timeout: limits.idle_timeout,
+            cpu_limit: limits.cpu,
+            cpu_started: AtomicU64::new(0),
+            handler_timeout: AtomicU64::new(0),
+            fired: AtomicU16::new(0),
+            is_cut: Mutex::new(false),
+            cut_changed: Condvar::new(),
+        }
+    }
+
+    pub(super) fn started(&self) -> Instant {
+        self.started
+    }
+
+    pub(super) fn set_handler_timeout(&self, millis: u64) {
+        self.handler_timeout.store(millis, Relaxed);
+    }
+
+    pub(super) fn begin_cpu(&self) {
+        let now = u64::try_from(thread_cpu().as_nanos()).unwrap_or(u64::MAX);
+        self.cpu_started.store(now, Relaxed);
+    }
+
+    pub(super) fn cpu_used(&self) -> Duration {
+        thread_cpu().saturating_sub(Duration::from_nanos(self.cpu_started.load(Relaxed)))
+    }
+
+    /// Whether guest code must end now.
+    pub(super) fn is_over(&self) -> bool {
+        if self.cpu_limit.is_some_and(|limit| self.cpu_used() >= limit) {
+            self.fire(Outcome::CpuLimit);
+        }
+        if self.deadline.is_some_and(|d| d <= Instant::now()) {
+            self.fire(Outcome::Deadline);
+        }
+        [Outcome::CpuLimit, Outcome::Deadline, Outcome::Cut]
+            .into_iter()
+            .any(|limit| self.has_fired(limit))
+    }
+
+    /// How long an operation may block that begins now.
+    pub(super) fn now(&self) -> Result<Bound, IoError> {
+        self.check_cut()?;
+        let mut bound = Bound {
+            timeout: self.idle_timeout,
+            over: Over::IdleTimeout,
+        };
+        let mut nearest = |timeout: Duration, over| {
+            if bound.timeout.is_none_or(|current| timeout < current) {
+                bound = Bound {
+                    timeout: Some(timeout),
+                    over,
+                };
+            }
+        };
+        match self.handler_timeout.load(Relaxed) {
+            0 => {}
+            millis => nearest(Duration::from_millis(millis), Over::HandlerTimeout),
+        }
+        if let Some(deadline) = self.deadline {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(self.over(Over::Deadline));
+            }
+            nearest(left, Over::Deadline);
+        }
+        Ok(bound)
+    }
+
+    /// The time of an operation is over.
+    pub(super) fn over(&self, over: Over) -> IoError {
+        match over {
+            Over::Deadline => {
+                self.fire(Outcome::Deadline);
+                IoError::Ended
+            }
+            Over::IdleTimeout => {
+                self.fire(Outcome::IdleTimeout);
+                IoError::TimedOut
+            }
+            Over::HandlerTimeout => IoError::TimedOut,
+        }
+    }
+
+    pub(super) fn check_cut(&self) -> Result<(), IoError> {
+        if self.has_fired(Outcome::Cut) {
+            return Err(IoError::Ended);
+        }
+        Ok(())
+    }
+
+    /// Sleeps, at most until the deadline or the cut.
+    pub(super) fn sleep(&self, duration: Option<Duration>) -> Result<(), IoError> {
+        let wake = duration.and_then(|d| Instant::now().checked_add(d));
+        let mut is_cut = lock(&self.is_cut);
+        loop {
+            if *is_cut {
+                return Err(IoError::Ended);
+            }
+            let now = Instant::now();
+            if wake.is_some_and(|wake| wake <= now) {
+                return Ok(());
+            }
+            if self.deadline.is_some_and(|deadline| deadline <= now) {
+                return Err(self.over(Over::Deadline));
+            }
+            is_cut = match wake.into_iter().chain(self.deadline).min() {
+                None => self
+                    .cut_changed
+                    .wait(is_cut)
+                    .unwrap_or_else(PoisonError::into_inner),
+                Some(until) => {
+                    self.cut_changed
+                        .wait_timeout(is_cut, until - now)
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .0
+                }
+            };
+        }
+    }
+
+    /// The request is cut: whoever sleeps wakes.
+    pub(super) fn cut(&self) {
+        self.fire(Outcome::Cut);
+        *lock(&self.is_cut) = true;
+        self.cut_changed.notify_all();
+    }
+
+    /// A limit names the outcome, whatever the handler makes of it.
+    pub(super) fn fire(&self, outcome: Outcome) {
+        self.fired.fetch_or(1 << outcome as u16, Relaxed);
+    }
+
+    pub(super) fn has_fired(&self, outcome: Outcome) -> bool {
+        self.fired.load(Relaxed) & (1 << outcome as u16) != 0
+    }
+
+    /// The first of the limits that fired and of how the handler ended.
+    pub(super) fn outcome(&self, by_handler: Outcome) -> Outcome {
+        Outcome::ALL
+            .into_iter()
+            .find(|outcome| self.has_fired(*outcome))
+            .map_or(by_handler, |fired| fired.min(by_handler))
+    }
+}
+
+fn thread_cpu() -> Duration {
+    // clock_gettime(2) fails for a clock that does not exist; Linux has had this one since 2.6.12.
+    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map_or(Duration::ZERO, Duration::from)
+}

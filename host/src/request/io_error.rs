@@ -1,0 +1,62 @@
+//! Why an operation on `rfile` or `wfile` failed.
+
+use std::io;
+
+use nix::libc;
+
+/// Why an operation on `rfile` or `wfile` failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum IoError {
+    /// Not one byte moved for the idle timeout, or for what the handler set.
+    #[error("timed out")]
+    TimedOut,
+    /// The peer does not read any more.
+    #[error("broken pipe")]
+    BrokenPipe,
+    /// The peer ended the connection by force.
+    #[error("connection reset")]
+    ConnectionReset,
+    /// The reply is longer than a datagram can be.
+    #[error("message too long for a datagram")]
+    MessageTooLong,
+    /// A datagram's sender has no address to reply to.
+    #[error("the client has no address to reply to")]
+    NotConnected,
+    /// What the system said.
+    #[error("{}", nix::errno::Errno::from_raw(*.0).desc())]
+    Other(i32),
+    /// A limit ended the request: no more code of the instance may run.
+    #[error("the request was ended")]
+    Ended,
+}
+
+impl From<&io::Error> for IoError {
+    fn from(error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => IoError::BrokenPipe,
+            io::ErrorKind::ConnectionReset => IoError::ConnectionReset,
+            io::ErrorKind::NotConnected => IoError::NotConnected,
+            _ => match error.raw_os_error() {
+                Some(libc::EMSGSIZE) => IoError::MessageTooLong,
+                code => IoError::Other(code.unwrap_or(libc::EIO)),
+            },
+        }
+    }
+}
+
+/// Whether an error says that the client is not there any more.
+pub(super) fn is_gone(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(
+            libc::EPIPE
+                | libc::ECONNRESET
+                | libc::ECONNABORTED
+                | libc::ECONNREFUSED
+                | libc::ETIMEDOUT
+                | libc::EHOSTUNREACH
+                | libc::ENETUNREACH
+                | libc::ENETRESET
+        )
+    )
+}
