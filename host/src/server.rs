@@ -10,6 +10,9 @@ mod tcp;
 mod udp;
 mod unix;
 
+#[cfg(test)]
+mod tests;
+
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};

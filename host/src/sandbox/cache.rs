@@ -233,12 +233,13 @@ mod tests {
     #[test]
     fn the_oldest_files_go() {
         let home = tempfile::tempdir().unwrap();
-        let cache = Cache::open(home.path()).unwrap();
+        let folder = home.path().join("cache");
+        let cache = Cache::open(&folder).unwrap();
         for number in 0..MOST + 10 {
             cache
-                .write(&home.path().join(format!("{number}.cwasm")), b"x")
+                .write(&folder.join(format!("{number}.cwasm")), b"x")
                 .unwrap();
         }
-        assert_eq!(MOST, fs::read_dir(home.path()).unwrap().count());
+        assert_eq!(MOST, fs::read_dir(&folder).unwrap().count());
     }
 }

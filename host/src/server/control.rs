@@ -49,8 +49,10 @@ pub(super) struct Running<'a>(&'a Control);
 
 impl Drop for Running<'_> {
     fn drop(&mut self) {
-        *lock(&self.0.running) = None;
+        let mut running = lock(&self.0.running);
+        // Under the lock: a `shutdown` that finds no loop is for the next one.
         self.0.shutdown_request.store(false, Release);
+        *running = None;
         self.0.is_shut_down.notify_all();
     }
 }
