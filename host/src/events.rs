@@ -144,6 +144,11 @@ pub(crate) fn reload_failed(service: &str, detail: &str) {
     );
 }
 
+/// The host itself has failed: a request is lost, and a bug is to be reported.
+pub(crate) fn panic(detail: &str) {
+    tracing::error!(event = "panic", thread = thread(), detail);
+}
+
 /// Something is not as the operator would want it, and the program goes on.
 pub(crate) fn warning(detail: &str) {
     tracing::warn!(event = "warning", detail);

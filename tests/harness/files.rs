@@ -5,19 +5,25 @@ use std::fs::{DirBuilder, create_dir_all};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-/// The workspace's root.
+/// The workspace's root. What cargo says now counts, not what it said when this was built: a clone may
+/// have been moved, or share its target folder with another.
 fn workspace() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
+    let own =
+        env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+    Path::new(&own)
         .parent()
         .expect("tests/ lies in the workspace")
         .to_path_buf()
 }
 
-/// Where cargo builds: a clone's `target`, or what `CARGO_TARGET_DIR` says.
+/// Where cargo builds: a clone's `target`, or what `CARGO_TARGET_DIR` says. The tests themselves lie in
+/// it, in `release/deps`.
 fn target() -> PathBuf {
-    Path::new(env!("CARGO_TARGET_TMPDIR"))
-        .parent()
-        .expect("cargo's folder for temporary files lies in its target folder")
+    let tests = env::current_exe().expect("where the tests lie");
+    tests
+        .ancestors()
+        .nth(3)
+        .expect("three folders above them")
         .to_path_buf()
 }
 
@@ -61,8 +67,9 @@ pub(crate) fn example(path: &str) -> PathBuf {
 /// A cache folder for the servers of all tests, so that each handler is compiled once and nothing is
 /// written to the home folder.
 pub(crate) fn cache_home() -> PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache-home");
-    create_dir_all(env!("CARGO_TARGET_TMPDIR")).expect("cargo's folder for temporary files");
+    let temporary = target().join("tmp");
+    create_dir_all(&temporary).expect("cargo's folder for temporary files");
+    let folder = temporary.join("cache-home");
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)

@@ -5,11 +5,15 @@ use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The workspace's root.
-pub(crate) fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
+/// The workspace's root. What cargo says now counts, not what it said when this was built: a clone may
+/// have been moved, or share its target folder with another.
+pub(crate) fn root() -> PathBuf {
+    let own =
+        env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+    PathBuf::from(own)
         .parent()
         .unwrap_or(Path::new("."))
+        .to_path_buf()
 }
 
 /// Where cargo builds. This very program lies there, in `release`: so `CARGO_TARGET_DIR` and cargo's

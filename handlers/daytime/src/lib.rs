@@ -11,8 +11,6 @@ use time::OffsetDateTime;
 struct Daytime;
 
 impl Handler for Daytime {
-    const PRINTS: bool = false;
-
     fn handle(&mut self, request: &mut Request) -> Result {
         let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
         let now = OffsetDateTime::from_unix_timestamp(now.as_secs().try_into()?)?;

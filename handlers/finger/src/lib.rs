@@ -16,8 +16,6 @@ struct Finger;
 const LONGEST_QUERY: u64 = 512;
 
 impl Handler for Finger {
-    const PRINTS: bool = false;
-
     fn handle(&mut self, request: &mut Request) -> Result {
         let mut query = Vec::new();
         request

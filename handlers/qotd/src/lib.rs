@@ -10,8 +10,6 @@ use sandsock_guest::{Handler, Request, Result};
 struct Qotd;
 
 impl Handler for Qotd {
-    const PRINTS: bool = false;
-
     fn handle(&mut self, request: &mut Request) -> Result {
         let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
         request

@@ -13,8 +13,6 @@ struct Upper;
 const PART: u64 = 8192;
 
 impl Handler for Upper {
-    const PRINTS: bool = false;
-
     fn handle(&mut self, request: &mut Request) -> Result {
         let mut line = Vec::new();
         while request

@@ -19,7 +19,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::{Layer, Registry};
 
-use crate::events::PER_REQUEST;
+use crate::events::{self, PER_REQUEST};
 use crate::request::lock;
 
 /// Options of the log.
@@ -84,6 +84,8 @@ pub(super) fn start(args: &LogArgs) {
     let registry = Registry::default().with(layer.with_filter(wanted).with_filter(level));
     // It fails only where there is a log already, which is then as good.
     let _ = tracing::subscriber::set_global_default(registry);
+    // A panic costs its request and is an event like any other, not lines between the events.
+    std::panic::set_hook(Box::new(|panic| events::panic(&panic.to_string())));
 }
 
 /// Writes what is left, for a bounded time, and says how much was lost.
