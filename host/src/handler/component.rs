@@ -28,16 +28,65 @@ enum Body {
     Command(ComponentExportIndex),
 }
 
-/// Packages whose interfaces are offered, in any version that is compatible.
-const OFFERED: [&str; 7] = [
-    "socketserver:handler/",
-    "wasi:cli/",
-    "wasi:clocks/",
-    "wasi:filesystem/",
-    "wasi:io/",
-    "wasi:random/",
-    "wasi:sockets/",
+/// Interfaces that are offered, and the versions that are compatible with them.
+const OFFERED: [(&str, &str, &[&str]); 7] = [
+    (
+        "socketserver:handler",
+        "1.",
+        &["types", "rfile", "wfile", "request"],
+    ),
+    (
+        "wasi:cli",
+        "0.2.",
+        &[
+            "environment",
+            "exit",
+            "stdin",
+            "stdout",
+            "stderr",
+            "terminal-input",
+            "terminal-output",
+            "terminal-stdin",
+            "terminal-stdout",
+            "terminal-stderr",
+        ],
+    ),
+    ("wasi:clocks", "0.2.", &["monotonic-clock", "wall-clock"]),
+    ("wasi:filesystem", "0.2.", &["preopens", "types"]),
+    ("wasi:io", "0.2.", &["error", "poll", "streams"]),
+    (
+        "wasi:random",
+        "0.2.",
+        &["random", "insecure", "insecure-seed"],
+    ),
+    (
+        "wasi:sockets",
+        "0.2.",
+        &[
+            "instance-network",
+            "ip-name-lookup",
+            "network",
+            "tcp",
+            "tcp-create-socket",
+            "udp",
+            "udp-create-socket",
+        ],
+    ),
 ];
+
+/// Whether a name such as `wasi:io/poll@0.2.3` is one of them.
+fn is_offered(name: &str) -> bool {
+    let Some((name, version)) = name.split_once('@') else {
+        return false;
+    };
+    OFFERED.iter().any(|(package, compatible, interfaces)| {
+        version.starts_with(compatible)
+            && name
+                .strip_prefix(package)
+                .and_then(|rest| rest.strip_prefix('/'))
+                .is_some_and(|interface| interfaces.contains(&interface))
+    })
+}
 
 impl ComponentHandler {
     /// Checks a component completely and links it.
@@ -64,7 +113,7 @@ impl ComponentHandler {
             }
         };
         for (name, _) in component.component_type().imports(&engine) {
-            if !OFFERED.iter().any(|package| name.starts_with(package)) {
+            if !is_offered(name) {
                 problems.push(format!(
                     "import `{name}` is not offered; the host has socketserver:handler@1 and wasi:cli/imports@0.2"
                 ));

@@ -51,9 +51,15 @@ pub(super) fn run(mut call: impl FnMut(Step) -> Result<(), StepError>) -> Result
         return handled;
     }
     match (handled, call(Step::Finish)) {
+        // An exit with 0 ends the instance; it does not undo what `handle` has reported.
+        (Err(reported), Err(StepError::Ended(error))) if is_exit_0(&error) => Err(reported),
         (_, Err(StepError::Ended(error))) => Err(StepError::Ended(error)),
         (handled, finished) => handled.and(finished),
     }
+}
+
+fn is_exit_0(error: &wasmtime::Error) -> bool {
+    matches!(error.downcast_ref(), Some(I32Exit(0)))
 }
 
 /// What an exit code of `proc_exit` or `wasi:cli/exit` means.

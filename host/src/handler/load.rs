@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use wasmparser::{Parser, Payload};
 use wasmtime::component::Component;
 use wasmtime::{Engine, Module, ResourcesRequired};
 
@@ -117,7 +118,7 @@ pub struct LoadInfo {
     pub cached: bool,
     /// From opening the file to here.
     pub took: Duration,
-    /// Bytes of the largest memory at the start.
+    /// Bytes of its memories and tables at the start.
     pub initial_memory: u64,
 }
 
@@ -140,7 +141,7 @@ impl Loader {
             problem: format!("{error:#}"),
         })?;
         let required = required(&compiling, &compiled)?;
-        let initial_memory = self.check_initial_size(&required)?;
+        let initial_memory = self.check_initial_size(&wasm)?;
         let limit = self.limits.memory.unwrap_or(u64::MAX);
         let engine =
             Engines::serving(&required, self.instances, limit).map_err(LoadError::Engine)?;
@@ -177,21 +178,41 @@ impl Loader {
         })
     }
 
-    fn check_initial_size(&self, required: &ResourcesRequired) -> Result<u64, LoadError> {
-        const PAGE: u64 = 64 << 10;
-        const ELEMENT: u64 = size_of::<usize>() as u64;
-        let memory = required.max_initial_memory_size.unwrap_or(0) * PAGE;
-        let table = required.max_initial_table_size.unwrap_or(0) * ELEMENT;
+    fn check_initial_size(&self, wasm: &[u8]) -> Result<u64, LoadError> {
+        let needed = initial_memory(wasm).map_err(|error| LoadError::Invalid {
+            path: self.path.clone(),
+            problem: error.to_string(),
+        })?;
         match self.limits.memory {
-            Some(limit) if memory.saturating_add(table) > limit => {
-                Err(LoadError::NotServed(vec![format!(
-                    "it needs {} bytes of memory from the start, --memory-limit is {limit}: raise it, or build the handler with less",
-                    memory.saturating_add(table)
-                )]))
-            }
-            _ => Ok(memory),
+            Some(limit) if needed > limit => Err(LoadError::NotServed(vec![format!(
+                "it needs {needed} bytes of memory from the start, --memory-limit is {limit}: raise it, or build the handler with less"
+            )])),
+            _ => Ok(needed),
         }
     }
+}
+
+/// What the memories and tables of all modules in a file take from the start, in bytes.
+fn initial_memory(wasm: &[u8]) -> Result<u64, wasmparser::BinaryReaderError> {
+    const PAGE: u64 = 64 << 10;
+    const ELEMENT: u64 = size_of::<usize>() as u64;
+    let mut bytes: u64 = 0;
+    for payload in Parser::new(0).parse_all(wasm) {
+        match payload? {
+            Payload::MemorySection(memories) => {
+                for memory in memories {
+                    bytes = bytes.saturating_add(memory?.initial.saturating_mul(PAGE));
+                }
+            }
+            Payload::TableSection(tables) => {
+                for table in tables {
+                    bytes = bytes.saturating_add(table?.ty.initial.saturating_mul(ELEMENT));
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(bytes)
 }
 
 /// Reads no more than `max` bytes, however the file grows meanwhile.

@@ -19,6 +19,10 @@ use crate::events;
 /// Files that are kept; the oldest go first.
 const MOST: usize = 128;
 
+/// At the end of each file there is a digest of what stands before it, in bytes: a disk that was full
+/// or failed must not have a say in what is run.
+const DIGEST: usize = 32;
+
 /// Why a folder is not used as a cache.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot keep compiled code in {}: {problem}", folder.display())]
@@ -82,19 +86,10 @@ impl Cache {
     ) -> wasmtime::Result<Compiled> {
         let path = self.folder.join(name(engine, wasm));
         if let Some(code) = self.read(&path) {
-            let compiled = Compiled {
+            return Ok(Compiled {
                 code,
                 was_cached: true,
-            };
-            // A file that was cut off by a full disk, say, is compiled anew.
-            let loads = match is_component {
-                true => compiled.component(engine).is_ok(),
-                false => compiled.module(engine).is_ok(),
-            };
-            if loads {
-                return Ok(compiled);
-            }
-            events::warning(&format!("compiled code in {} is damaged", path.display()));
+            });
         }
         let compiled = Compiled::new(engine, wasm, is_component)?;
         if let Err(error) = self.write(&path, &compiled.code) {
@@ -115,9 +110,22 @@ impl Cache {
             ));
             return None;
         }
-        let mut code = Vec::new();
-        io::Read::read_to_end(&mut file, &mut code).ok()?;
-        Some(code)
+        let mut entry = Vec::new();
+        io::Read::read_to_end(&mut file, &mut entry).ok()?;
+        let code = entry
+            .split_last_chunk::<DIGEST>()
+            .filter(|(code, digest)| Sha256::digest(code)[..] == digest[..])
+            .map(|(code, _)| code.len());
+        match code {
+            Some(length) => {
+                entry.truncate(length);
+                Some(entry)
+            }
+            None => {
+                events::warning(&format!("compiled code in {} is damaged", path.display()));
+                None
+            }
+        }
     }
 
     /// Whoever reads sees the whole file or none.
@@ -125,6 +133,7 @@ impl Cache {
         self.prune()?;
         let mut file = tempfile::NamedTempFile::new_in(&self.folder)?;
         file.write_all(code)?;
+        file.write_all(&Sha256::digest(code))?;
         file.persist(path)?;
         Ok(())
     }

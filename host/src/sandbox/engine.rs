@@ -127,7 +127,9 @@ fn pool(
         .max_unused_warm_slots(instances.saturating_mul(memories))
         .linear_memory_keep_resident(KEEP_MEMORY)
         .table_keep_resident(KEEP_TABLE)
-        .decommit_batch_size(16)
+        // A slot is free as soon as its instance is gone: batches would be cheaper only for large
+        // memories, and while one is being given back the pool is smaller than the requests in flight.
+        .decommit_batch_size(1)
         // An open report upstream: pages that were swapped out are not reset by it.
         .pagemap_scan(Enabled::No);
     pool

@@ -10,10 +10,11 @@ use super::memory::MemoryLimiter;
 use super::wasi::{Descriptors, Stdio, WasiGrants};
 use crate::request::{IoError, Request};
 
-/// Handles of resources that a component may hold, and bytes that it may have the host copy in one
-/// call. The engine's defaults are made for one trusted program and are larger.
+/// Handles of resources that a component may hold. The engine's default is made for a trusted program.
 const COMPONENT_HANDLES: usize = 10_000;
-const HOSTCALL_FUEL: usize = 64 << 20;
+
+/// Bytes that a guest may have the host copy in one call.
+pub(super) const HOSTCALL_FUEL: usize = 64 << 20;
 
 /// One instance's request, limits and descriptors.
 pub(crate) struct Guest {

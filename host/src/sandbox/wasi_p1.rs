@@ -11,10 +11,11 @@ use std::time::SystemTime;
 use rand::TryRng;
 use wasmtime::{Caller, Linker};
 use wasmtime_wasi::I32Exit;
-use wasmtime_wasi::p1::wasi_snapshot_preview1 as p1;
+use wasmtime_wasi::p1::WasiP1Ctx;
+use wasmtime_wasi::p1::wasi_snapshot_preview1::{self as p1, WasiSnapshotPreview1};
 use wiggle::GuestMemory;
 
-use super::guest::{Guest, guest_memory, slice, slice_mut, trap};
+use super::guest::{Guest, HOSTCALL_FUEL, guest_memory, slice, slice_mut, trap};
 use super::wait;
 use super::wasi::Descriptor;
 use crate::request::IoError;
@@ -75,9 +76,19 @@ macro_rules! wasmtime_wasi {
         let (memory, guest) = guest_memory(&mut $caller)?;
         let request = guest.request.clone();
         let mut memory = GuestMemory::Unshared(memory);
-        let call = p1::$name(guest.wasi(), &mut memory, $($arg),*);
+        let call = p1::$name(guest.preview1(), &mut memory, $($arg),*);
         wait::block_on(&request, 0, call).map_err(trap)?
     }};
+}
+
+impl Guest {
+    /// What is called directly: wasmtime-wasi's linker would set anew for each call how much the host
+    /// may copy for it.
+    fn preview1(&mut self) -> &mut WasiP1Ctx {
+        let wasi = self.wasi();
+        wasi.set_hostcall_fuel(HOSTCALL_FUEL);
+        wasi
+    }
 }
 
 fn number(fd: i32) -> u32 {
@@ -215,7 +226,15 @@ fn may_open(guest: &mut Guest, fd: i32, lookup: i32, name: &[u8]) -> wasmtime::R
     let len = i32::try_from(name.len()).unwrap_or(i32::MAX);
     let request = guest.request.clone();
     let mut memory = GuestMemory::Unshared(&mut scratch);
-    let call = p1::path_filestat_get(guest.wasi(), &mut memory, fd, lookup, STAT as i32, len, 0);
+    let call = p1::path_filestat_get(
+        guest.preview1(),
+        &mut memory,
+        fd,
+        lookup,
+        STAT as i32,
+        len,
+        0,
+    );
     let result = wait::block_on(&request, 0, call).map_err(trap)??;
     // Preview 1's filetype: 3 is a directory, 4 a regular file, 7 a symbolic link.
     Ok(result != errno::SUCCESS || matches!(scratch[FILETYPE], 3 | 4 | 7))

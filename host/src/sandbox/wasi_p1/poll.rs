@@ -156,7 +156,7 @@ fn descriptor(guest: &mut Guest, fd: i32, kind: u8) -> wasmtime::Result<Waits> {
             let mut scratch = [0; 24];
             let request = guest.request.clone();
             let mut memory = GuestMemory::Unshared(&mut scratch);
-            let call = p1::fd_fdstat_get(guest.wasi(), &mut memory, fd, 0);
+            let call = p1::fd_fdstat_get(guest.preview1(), &mut memory, fd, 0);
             match wait::block_on(&request, 0, call).map_err(trap)?? {
                 errno::SUCCESS => Waits::Ready,
                 error => Waits::Failed(error),
