@@ -10,30 +10,25 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Lowers the limit on descriptors to what a server has open, so that its next `accept` fails with
-/// EMFILE. (From the start on, a low limit would only lower `--max-in-flight`.)
-fn leave_no_descriptor(server: &Server) {
+/// A server that has not served yet, and no descriptor left: its next `accept` fails with EMFILE. (From
+/// the start on, a low limit would only lower `--max-in-flight`.)
+fn start_without_descriptors(serve: Serve) -> Server {
+    let server = serve.start();
     let process = server.process();
     // A descriptor's number has to lie below the limit, and the numbers in use may have gaps.
     process.limit_descriptors(process.lowest_free_descriptor());
+    server
 }
 
 #[test]
 fn without_descriptors_accepting_waits_and_recovers_by_itself() {
     for concurrency in ["serial", "threads"] {
-        let server = Serve::new(handler("echo"))
-            .with("--concurrency")
-            .arg(concurrency)
-            .start();
-        assert_eq!(server.ask("before"), b"before");
-        server.requests(1);
-        let limit = server.process().descriptor_limit().0;
-        leave_no_descriptor(&server);
+        let server = start_without_descriptors(
+            Serve::new(handler("echo"))
+                .with("--concurrency")
+                .arg(concurrency),
+        );
         let mut waiting: Vec<_> = (0..4).map(|_| server.connect()).collect();
-        waiting.iter_mut().for_each(|client| {
-            client.send("after");
-            client.finish_sending();
-        });
         server.log().wait_for(1, |e| e["event"] == "accept-failed");
         let used = server.process().cpu_time();
         thread::sleep(Duration::from_secs(2));
@@ -42,7 +37,13 @@ fn without_descriptors_accepting_waits_and_recovers_by_itself() {
             used < Duration::from_millis(500),
             "it spins: {used:?} of CPU time in 2 s"
         );
-        server.process().limit_descriptors(limit);
+        server
+            .process()
+            .limit_descriptors(server.process().descriptor_limit().1);
+        for client in &mut waiting {
+            client.send("after");
+            client.finish_sending();
+        }
         for mut client in waiting {
             assert_eq!(client.receive_all(), b"after");
         }
@@ -67,19 +68,15 @@ fn without_descriptors_accept_is_called_a_few_times_a_second() {
     let trace = dir.path().join("trace");
     let trace = trace.to_str().unwrap();
     // With -D the server, not strace, is the process that the test started.
-    let server = Serve::new(handler("echo"))
-        .through(&[
-            "strace",
-            "-D",
-            "-f",
-            "-o",
-            trace,
-            "-e",
-            "trace=accept,accept4",
-        ])
-        .start();
-    assert_eq!(server.ask("before"), b"before");
-    leave_no_descriptor(&server);
+    let server = start_without_descriptors(Serve::new(handler("echo")).through(&[
+        "strace",
+        "-D",
+        "-f",
+        "-o",
+        trace,
+        "-e",
+        "trace=accept,accept4",
+    ]));
     let _waiting = server.connect();
     let refused = || {
         let text = fs::read_to_string(trace).unwrap_or_default();
@@ -89,7 +86,7 @@ fn without_descriptors_accept_is_called_a_few_times_a_second() {
     while refused() == 0 {
         assert!(
             Instant::now() < until,
-            "accept does not fail:\n{:?}",
+            "accept does not fail: {:?}",
             server.log().lines()
         );
         thread::sleep(Duration::from_millis(10));
@@ -176,14 +173,17 @@ fn at_max_in_flight_packets_wait_and_none_is_lost() {
             .start();
         let mut clients: Vec<_> = (0..8).map(|_| server.connect()).collect();
         let sleep = Op::Sleep(Duration::from_millis(50));
-        thread::scope(|scope| {
-            for client in &mut clients {
-                scope.spawn(|| {
-                    client.send(script(&[sleep, Write("in")]));
-                    assert_eq!(client.receive_all(), b"in");
-                });
-            }
-        });
+        clients
+            .iter_mut()
+            .for_each(|client| client.send(script(&[sleep, Write("in")])));
+        let events = server.requests(8);
+        assert!(
+            events.iter().all(|e| e["outcome"] == "ok"),
+            "{transport:?}: {events:?}"
+        );
+        for client in &mut clients {
+            assert_eq!(client.receive_all(), b"in");
+        }
     }
 }
 

@@ -81,8 +81,9 @@ impl Service {
                 memory_peak: 0,
             });
         let ended = end_request(&request, handled);
-        let may_drain = request.shutdown_request();
+        // Whoever sees the connection close finds the event in the log.
         events::request(&self.name, &request, &ended);
+        let may_drain = request.shutdown_request();
         if ended.detail.is_some() {
             self.hooks.handle_error(request.client_address(), &ended);
         }
