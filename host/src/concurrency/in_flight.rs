@@ -23,6 +23,8 @@ struct State {
     requests: HashMap<u64, Arc<Request>>,
     /// Loops that found no room.
     waiting: Vec<Arc<Waker>>,
+    /// Threads in `join`: only they need to be told that none is left.
+    joining: usize,
 }
 
 impl InFlight {
@@ -59,10 +61,11 @@ impl InFlight {
     pub fn join(&self, grace: Duration) -> bool {
         let end = Instant::now() + grace;
         let mut state = lock(&self.state);
+        state.joining += 1;
         while state.count > 0 {
             let left = end.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return false;
+                break;
             }
             state = self
                 .none_left
@@ -70,7 +73,8 @@ impl InFlight {
                 .unwrap_or_else(PoisonError::into_inner)
                 .0;
         }
-        true
+        state.joining -= 1;
+        state.count == 0
     }
 
     /// Ends every request; says how many.
@@ -103,7 +107,7 @@ impl Drop for Permit {
         let (request, waiting) = {
             let mut state = lock(&self.in_flight.state);
             state.count -= 1;
-            if state.count == 0 {
+            if state.count == 0 && state.joining > 0 {
                 self.in_flight.none_left.notify_all();
             }
             (
