@@ -1,35 +1,49 @@
 //! What the log tells: every event of a running service, each by one function. `log.rs` turns them
 //! into lines.
 
+use std::fmt::Display;
 use std::time::Duration;
 
-use crate::handler::Ended;
 use crate::outcome::Outcome;
-use crate::request::Request;
 
 /// The target of what `-q` leaves out.
 pub(crate) const PER_REQUEST: &str = "sandsock::request";
 
+/// A request that has ended.
+pub(crate) struct RequestEnded<'a> {
+    pub(crate) service: &'a str,
+    pub(crate) id: u64,
+    pub(crate) client: &'a dyn Display,
+    pub(crate) outcome: Outcome,
+    pub(crate) duration: Duration,
+    pub(crate) cpu: Duration,
+    pub(crate) bytes_in: u64,
+    pub(crate) bytes_out: u64,
+    pub(crate) memory_peak: u64,
+    pub(crate) log_dropped: u64,
+    pub(crate) detail: Option<&'a str>,
+}
+
 /// One request has ended.
-pub(crate) fn request(service: &str, request: &Request, ended: &Ended) {
+pub(crate) fn request(ended: &RequestEnded<'_>) {
     macro_rules! emit {
         ($level:ident) => {
             tracing::event!(
                 target: PER_REQUEST,
                 tracing::Level::$level,
                 event = "request",
-                service,
-                id = request.id(),
-                client = %request.client_address(),
+                service = ended.service,
+                id = ended.id,
+                client = %ended.client,
                 thread = thread(),
                 outcome = ended.outcome.as_str(),
                 duration_us = micros(ended.duration),
                 cpu_us = micros(ended.cpu),
-                bytes_in = request.bytes_in(),
-                bytes_out = request.bytes_out(),
+                bytes_in = ended.bytes_in,
+                bytes_out = ended.bytes_out,
                 memory_peak = ended.memory_peak,
                 log_dropped = (ended.log_dropped > 0).then_some(ended.log_dropped),
-                detail = ended.detail.as_deref(),
+                detail = ended.detail,
             )
         };
     }

@@ -8,6 +8,7 @@ mod component;
 mod instances;
 mod life;
 mod load;
+mod load_error;
 mod module;
 mod wasm;
 mod wit;
@@ -18,7 +19,8 @@ use std::time::Duration;
 use crate::outcome::Outcome;
 use crate::request::Request;
 
-pub use load::{Kind, LoadError, LoadInfo, Loader};
+pub use load::{Kind, LoadInfo, Loader};
+pub use load_error::LoadError;
 pub use wasm::WasmHandler;
 
 /// Python's `RequestHandlerClass`: what serves a request.

@@ -23,7 +23,7 @@
 //! | `serve_forever`, `handle_request`, `timeout` | [`Server::serve_forever`], [`Server::handle_request`], [`Server::timeout`] |
 //! | `shutdown` | [`ShutdownHandle::shutdown`], in `server/control.rs` |
 //! | `server_address`, `fileno` | [`Server::server_address`], [`Server`]'s `AsFd` |
-//! | `server_bind`, `server_activate`, `bind_and_activate`, `server_close` | [`bind_and_activate`], in `server/listener.rs`; dropping the server closes it |
+//! | `server_bind`, `server_activate`, `bind_and_activate`, `server_close` | [`bind_and_activate`], in `server/bind.rs`; dropping the server closes it |
 //! | `request_queue_size`, `allow_reuse_address`, `allow_reuse_port`, `max_packet_size`, `address_family` | [`BindOptions`]; the family is the address's |
 //! | `TCPServer`, `UDPServer`, `UnixStreamServer`, `UnixDatagramServer` | `server/tcp.rs`, `server/udp.rs`, `server/unix.rs` |
 //! | `get_request` | [`Listener::get_request`] |

@@ -6,6 +6,7 @@ pub(crate) mod capacity;
 mod engine;
 mod guest;
 mod memory;
+mod streams;
 mod wait;
 mod wasi;
 mod wasi_p1;
@@ -14,7 +15,8 @@ mod wasi_p2;
 pub(crate) use cache::Compiled;
 pub use cache::{Cache, CacheError};
 pub(crate) use engine::{Engines, THREAD_STACK, enter_runtime};
-pub(crate) use guest::{Guest, guest_memory, slice, slice_mut, trap};
+pub(crate) use guest::{Guest, guest_memory, slice, slice_mut};
+pub(crate) use wait::trap;
 pub(crate) use wasi::{Stdio, WasiGrants};
 pub(crate) use wasi_p1::{errno, errno_of};
 

@@ -1,11 +1,12 @@
 //! Python's `BaseServer`: the one loop under every transport, and the hooks. The functions stand in
 //! the order in which Python calls them.
 
-pub(crate) mod accept;
-pub(crate) mod control;
+mod accept;
+mod bind;
+mod control;
 pub(crate) mod datagram;
-pub(crate) mod listener;
-pub(crate) mod service;
+mod listener;
+mod service;
 mod tcp;
 mod udp;
 mod unix;
@@ -25,9 +26,10 @@ use crate::events;
 use crate::handler::Ended;
 use crate::poll;
 use accept::{AcceptError, Backoff, classify};
+pub use bind::{BindError, bind_and_activate};
 use control::Control;
 pub use control::{Quota, ShutdownHandle};
-pub use listener::{Accepted, BindError, BindOptions, Listener, bind_and_activate};
+pub use listener::{Accepted, BindOptions, Listener};
 pub use service::Service;
 
 /// What Python lets a subclass of the server override, with Python's defaults.

@@ -11,7 +11,8 @@ use anyhow::Context;
 use clap::Args;
 
 use super::log::{self, LogArgs};
-use super::{HandlerArgs, Usage, signals};
+use super::signals::{self, Signal};
+use super::{HandlerArgs, Usage};
 use crate::address::ListenAddress;
 use crate::concurrency::{Concurrency, Process, Serial, Threads};
 use crate::config::{ConcurrencyKind, ServiceOptions};
@@ -40,11 +41,8 @@ pub(super) struct ServeArgs {
 const AFTER_CUT: Duration = Duration::from_secs(1);
 
 /// What the program waits for.
-pub(super) enum Message {
-    /// A signal asks to stop.
-    Stop(&'static str),
-    /// SIGHUP: read the handler again.
-    Reload,
+enum Message {
+    Signal(Signal),
     /// A loop has ended by itself: the quota of requests is used up.
     LoopEnded,
 }
@@ -56,7 +54,10 @@ pub(super) fn main(args: ServeArgs) -> anyhow::Result<ExitCode> {
         .map_err(|error: crate::AddressError| Usage(error.to_string()))?;
     log::start(&args.log);
     let (sender, messages) = mpsc::channel();
-    signals::listen(sender.clone()).context("signals cannot be listened for")?;
+    let signals = sender.clone();
+    // Where nobody receives any more the program is at its end.
+    let pass_on = move |signal| drop(signals.send(Message::Signal(signal)));
+    signals::listen(pass_on).context("signals cannot be listened for")?;
     let capacity = capacity(args.service.max_in_flight).map_err(anyhow::Error::msg)?;
     if let Some(warning) = &capacity.warning {
         events::warning(warning);
@@ -170,8 +171,8 @@ impl Running {
     ) -> &'static str {
         loop {
             match messages.recv() {
-                Ok(Message::Stop(signal)) => return signal,
-                Ok(Message::Reload) => match load(loader, service.name()) {
+                Ok(Message::Signal(Signal::Stop(signal))) => return signal,
+                Ok(Message::Signal(Signal::Reload)) => match load(loader, service.name()) {
                     Ok(handler) => service.replace_handler(Arc::new(handler)),
                     Err(error) => events::reload_failed(service.name(), &format!("{error:#}")),
                 },

@@ -2,21 +2,27 @@
 
 use std::io;
 use std::process;
-use std::sync::mpsc::Sender;
 use std::thread;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use super::log;
-use super::serve::Message;
+
+/// What a signal asks for.
+pub(super) enum Signal {
+    /// End in good order; the signal's name.
+    Stop(&'static str),
+    /// Read the handler again.
+    Reload,
+}
 
 /// Listens for signals on a thread of its own and passes them on.
 ///
 /// # Errors
 ///
 /// No thread or descriptor is to be had.
-pub(super) fn listen(messages: Sender<Message>) -> io::Result<()> {
+pub(super) fn listen(pass_on: impl Fn(Signal) + Send + 'static) -> io::Result<()> {
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
     thread::Builder::new()
         .name("signals".to_owned())
@@ -24,19 +30,18 @@ pub(super) fn listen(messages: Sender<Message>) -> io::Result<()> {
         .spawn(move || {
             let mut is_stopping = false;
             for signal in signals.forever() {
-                let message = match signal {
-                    SIGHUP => Message::Reload,
+                let asked = match signal {
+                    SIGHUP => Signal::Reload,
                     _ if is_stopping => {
                         log::flush();
                         process::exit(128 + signal);
                     }
                     _ => {
                         is_stopping = true;
-                        Message::Stop(signal_name(signal))
+                        Signal::Stop(signal_name(signal))
                     }
                 };
-                // Where nobody listens any more the program is at its end.
-                let _ = messages.send(message);
+                pass_on(asked);
             }
         })?;
     Ok(())

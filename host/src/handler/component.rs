@@ -8,8 +8,7 @@ use wasmtime::{Engine, Store};
 
 use super::instances::Instances;
 use super::life::{self, Step, StepError};
-use super::load::LoadError;
-use super::module::names;
+use super::load_error::{LoadError, names};
 use super::{Handled, wit};
 use crate::request::Request;
 use crate::sandbox::{Guest, WasiGrants, link_preview2};

@@ -13,8 +13,8 @@ use wasmtime::component::Component;
 use wasmtime::{Engine, Module, ResourcesRequired};
 
 use super::component::ComponentHandler;
+use super::load_error::LoadError;
 use super::module::ModuleHandler;
-use super::wasm::Wasm;
 use crate::config::{Grants, Limits};
 use crate::sandbox::{Cache, Compiled, Engines, WasiGrants};
 
@@ -46,52 +46,6 @@ impl fmt::Display for Kind {
     }
 }
 
-/// Why a file is not served.
-#[derive(Debug, thiserror::Error)]
-pub enum LoadError {
-    /// It cannot be read.
-    #[error("cannot read handler {}: {error}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the system says.
-        error: io::Error,
-    },
-    /// It is longer than the limit.
-    #[error("handler {} has more than {limit} bytes: raise --max-handler-size, if it is to be trusted with so much", path.display())]
-    TooLarge {
-        /// The file.
-        path: PathBuf,
-        /// The limit in bytes.
-        limit: u64,
-    },
-    /// It is neither WebAssembly nor its text format.
-    #[error("{} is not a WebAssembly file: build the handler for wasm32 first, and name the .wasm (or .wat) file", .0.display())]
-    NotWasm(PathBuf),
-    /// It is WebAssembly, but not valid.
-    #[error("{} is not valid WebAssembly, is cut off, or needs a feature that is off: {problem}", path.display())]
-    Invalid {
-        /// The file.
-        path: PathBuf,
-        /// What the compiler says.
-        problem: String,
-    },
-    /// It exports nothing that could serve a request.
-    #[error(
-        "it is not a handler: it exports neither `handle` nor `_start` nor wasi:cli/run, but {0}"
-    )]
-    NoHandler(String),
-    /// It would not work: each reason.
-    #[error("it cannot be served: {}", .0.join("; "))]
-    NotServed(Vec<String>),
-    /// A grant names something that is not there.
-    #[error("{0}")]
-    Grant(String),
-    /// The engine refuses to start.
-    #[error("the WebAssembly engine cannot be set up: {0:#}")]
-    Engine(wasmtime::Error),
-}
-
 /// What is loaded, and how.
 #[derive(Clone, Debug)]
 pub struct Loader {
@@ -107,6 +61,12 @@ pub struct Loader {
     pub grants: Grants,
     /// Instances at one time.
     pub instances: u32,
+}
+
+/// A linked handler of either form.
+pub(super) enum Wasm {
+    Module(ModuleHandler),
+    Component(ComponentHandler),
 }
 
 /// How a handler was loaded.

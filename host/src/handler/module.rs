@@ -8,7 +8,7 @@ use wasmtime::{
 
 use super::instances::Instances;
 use super::life::{self, Step, StepError};
-use super::load::LoadError;
+use super::load_error::{LoadError, names};
 use super::{Handled, abi};
 use crate::config::Limits;
 use crate::request::{InMemory, Request};
@@ -240,17 +240,5 @@ fn signature(of: &ExternType) -> String {
         ExternType::Table(_) => "a table".to_owned(),
         ExternType::Global(_) => "a global".to_owned(),
         _ => "something else".to_owned(),
-    }
-}
-
-/// Names for an error message: a few of them.
-pub(super) fn names(all: impl Iterator<Item = String>) -> String {
-    let mut all: Vec<_> = all.map(|name| format!("`{name}`")).collect();
-    let more = all.len().saturating_sub(12);
-    all.truncate(12);
-    match (all.is_empty(), more) {
-        (true, _) => "nothing".to_owned(),
-        (false, 0) => all.join(", "),
-        (false, more) => format!("{} and {more} more", all.join(", ")),
     }
 }

@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use super::component::ComponentHandler;
-use super::load::{Kind, LoadError, LoadInfo, Loader};
-use super::module::ModuleHandler;
+use super::load::{Kind, LoadInfo, Loader, Wasm};
+use super::load_error::LoadError;
 use super::{Failure, Handled, RequestHandler};
 use crate::request::Request;
 use crate::sandbox::enter_runtime;
@@ -13,11 +12,6 @@ use crate::sandbox::enter_runtime;
 pub struct WasmHandler {
     wasm: Wasm,
     info: LoadInfo,
-}
-
-pub(super) enum Wasm {
-    Module(ModuleHandler),
-    Component(ComponentHandler),
 }
 
 impl WasmHandler {

@@ -8,7 +8,7 @@ use wasmtime_wasi::{WasiCtxView, WasiView};
 
 use super::memory::MemoryLimiter;
 use super::wasi::{Descriptors, Stdio, WasiGrants};
-use crate::request::{IoError, Request};
+use crate::request::Request;
 
 /// Handles of resources that a component may hold. The engine's default is made for a trusted program.
 const COMPONENT_HANDLES: usize = 10_000;
@@ -132,12 +132,4 @@ fn range(ptr: i32, len: i32) -> Option<std::ops::Range<usize>> {
     // Wasm's i32 has no sign of its own: an address is unsigned.
     let start = ptr.cast_unsigned() as usize;
     Some(start..start.checked_add(len.cast_unsigned() as usize)?)
-}
-
-/// What a failed operation is where the guest cannot be told: a trap.
-pub(crate) fn trap(error: IoError) -> wasmtime::Error {
-    match error {
-        IoError::Ended => Trap::Interrupt.into(),
-        other => wasmtime::Error::new(other),
-    }
 }

@@ -8,6 +8,8 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
+use wasmtime::Trap;
+
 use crate::request::{IoError, Request};
 
 /// What the pollables that were looked at wait for.
@@ -71,5 +73,13 @@ pub(super) fn block_on<F: Future>(
         } else {
             request.sleep(left)?;
         }
+    }
+}
+
+/// What a failed operation is where the guest cannot be told: a trap.
+pub(crate) fn trap(error: IoError) -> wasmtime::Error {
+    match error {
+        IoError::Ended => Trap::Interrupt.into(),
+        other => wasmtime::Error::new(other),
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use wasmtime_wasi::p1::WasiP1Ctx;
 use wasmtime_wasi::{FsPerms, WasiCtxBuilder};
 
-use super::wasi_p2::{Input, Output};
+use super::streams::{Input, Output};
 use crate::address::{Endpoint, Transport};
 use crate::config::Grants;
 use crate::request::{LogStream, Request};

@@ -15,8 +15,8 @@ use wasmtime_wasi::p1::WasiP1Ctx;
 use wasmtime_wasi::p1::wasi_snapshot_preview1::{self as p1, WasiSnapshotPreview1};
 use wiggle::GuestMemory;
 
-use super::guest::{Guest, HOSTCALL_FUEL, guest_memory, slice, slice_mut, trap};
-use super::wait;
+use super::guest::{Guest, HOSTCALL_FUEL, guest_memory, slice, slice_mut};
+use super::wait::{self, trap};
 use super::wasi::Descriptor;
 use crate::request::IoError;
 

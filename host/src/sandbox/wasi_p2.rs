@@ -6,29 +6,22 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use tokio::io::{AsyncRead, AsyncWrite};
 use wasmtime::StoreContextMut;
 use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
-use wasmtime_wasi::cli::{IsTerminal, StdinStream, StdoutStream, WasiCli, WasiCliView};
+use wasmtime_wasi::cli::{WasiCli, WasiCliView};
 use wasmtime_wasi::clocks::{WasiClocks, WasiClocksView};
 use wasmtime_wasi::filesystem::{WasiFilesystem, WasiFilesystemView};
 use wasmtime_wasi::p2::bindings::filesystem::types::{self, HostDescriptor};
 use wasmtime_wasi::p2::bindings::{cli, clocks, filesystem, random, sockets, sync};
-use wasmtime_wasi::p2::{
-    DynPollable, InputStream, OutputStream, Pollable, StreamError, StreamResult, subscribe,
-};
+use wasmtime_wasi::p2::{DynPollable, Pollable, subscribe};
 use wasmtime_wasi::random::{WasiRandom, WasiRandomView};
 use wasmtime_wasi::sockets::{WasiSockets, WasiSocketsView};
 use wasmtime_wasi::{WasiView, async_trait};
 use wasmtime_wasi_io::bindings::wasi::io::poll as async_poll;
 
-use super::guest::{Guest, trap};
-use super::wait;
-use crate::request::{IoError, LogStream, Request};
-
-/// The most that is read or written in one call of a stream, in bytes.
-const CHUNK: usize = 64 << 10;
+use super::guest::Guest;
+use super::wait::{self, trap};
+use crate::request::Request;
 
 pub(super) fn add_to_linker(l: &mut Linker<Guest>) -> wasmtime::Result<()> {
     type G = Guest;
@@ -202,134 +195,5 @@ fn open_at(
             let mut view = store.data_mut().filesystem();
             Ok((Err(types::Host::convert_error_code(&mut view, error)?),))
         }
-    }
-}
-
-/// A component's standard input: `rfile`, for kind command.
-pub(super) struct Input(pub(super) Arc<Request>);
-
-impl IsTerminal for Input {
-    fn is_terminal(&self) -> bool {
-        false
-    }
-}
-
-impl StdinStream for Input {
-    fn async_stream(&self) -> Box<dyn AsyncRead + Send + Sync> {
-        // For WASI 0.3, which is not linked.
-        Box::new(tokio::io::empty())
-    }
-
-    fn p2_stream(&self) -> Box<dyn InputStream> {
-        Box::new(Input(self.0.clone()))
-    }
-}
-
-#[async_trait]
-impl InputStream for Input {
-    fn read(&mut self, size: usize) -> StreamResult<Bytes> {
-        match self.0.wait_readable(Some(Duration::ZERO)) {
-            Ok(true) => self.receive(size),
-            Ok(false) => Ok(Bytes::new()),
-            Err(error) => Err(stream_error(error)),
-        }
-    }
-
-    async fn blocking_read(&mut self, size: usize) -> StreamResult<Bytes> {
-        self.receive(size)
-    }
-}
-
-impl Input {
-    fn receive(&mut self, size: usize) -> StreamResult<Bytes> {
-        if size == 0 {
-            return Ok(Bytes::new());
-        }
-        let mut buf = vec![0; size.min(CHUNK)];
-        match self.0.read(&mut buf) {
-            Ok(0) => Err(StreamError::Closed),
-            Ok(count) => {
-                buf.truncate(count);
-                Ok(buf.into())
-            }
-            Err(error) => Err(stream_error(error)),
-        }
-    }
-}
-
-#[async_trait]
-impl Pollable for Input {
-    async fn ready(&mut self) {
-        std::future::poll_fn(|_| match self.0.wait_readable(Some(Duration::ZERO)) {
-            Ok(false) => {
-                wait::for_input();
-                std::task::Poll::Pending
-            }
-            // What ends a read makes it ready: the read says what it was.
-            Ok(true) | Err(_) => std::task::Poll::Ready(()),
-        })
-        .await;
-    }
-}
-
-/// A component's standard output and standard error.
-pub(super) enum Output {
-    /// `wfile`, for kind command.
-    Wfile(Arc<Request>),
-    Log(Arc<Request>, LogStream),
-}
-
-impl IsTerminal for Output {
-    fn is_terminal(&self) -> bool {
-        false
-    }
-}
-
-impl StdoutStream for Output {
-    fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
-        // For WASI 0.3, which is not linked.
-        Box::new(tokio::io::sink())
-    }
-
-    fn p2_stream(&self) -> Box<dyn OutputStream> {
-        Box::new(match self {
-            Output::Wfile(request) => Output::Wfile(request.clone()),
-            Output::Log(request, stream) => Output::Log(request.clone(), *stream),
-        })
-    }
-}
-
-#[async_trait]
-impl OutputStream for Output {
-    fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
-        match self {
-            Output::Wfile(request) => request.write(&bytes).map_err(stream_error),
-            Output::Log(request, stream) => {
-                request.log().write(*stream, &bytes);
-                Ok(())
-            }
-        }
-    }
-
-    fn flush(&mut self) -> StreamResult<()> {
-        // A command's datagram is one reply: its flushes are the language's, not the handler's.
-        Ok(())
-    }
-
-    fn check_write(&mut self) -> StreamResult<usize> {
-        Ok(CHUNK)
-    }
-}
-
-#[async_trait]
-impl Pollable for Output {
-    async fn ready(&mut self) {}
-}
-
-fn stream_error(error: IoError) -> StreamError {
-    match error {
-        IoError::Ended => StreamError::Trap(trap(error)),
-        IoError::BrokenPipe => StreamError::Closed,
-        other => StreamError::LastOperationFailed(wasmtime::Error::new(other)),
     }
 }

@@ -10,7 +10,7 @@ use super::ServerHooks;
 use super::listener::Accepted;
 use crate::address::Transport;
 use crate::config::Limits;
-use crate::events;
+use crate::events::{self, RequestEnded};
 use crate::handler::{Ended, Failure, Handled, RequestHandler};
 use crate::request::Request;
 
@@ -82,7 +82,7 @@ impl Service {
             });
         let ended = end_request(&request, handled);
         // Whoever sees the connection close finds the event in the log.
-        events::request(&self.name, &request, &ended);
+        self.log(&request, &ended);
         let may_drain = request.shutdown_request();
         if ended.detail.is_some() {
             self.hooks.handle_error(request.client_address(), &ended);
@@ -92,6 +92,22 @@ impl Service {
         }
         close_request(request);
         ended
+    }
+
+    fn log(&self, request: &Request, ended: &Ended) {
+        events::request(&RequestEnded {
+            service: &self.name,
+            id: request.id(),
+            client: request.client_address(),
+            outcome: ended.outcome,
+            duration: ended.duration,
+            cpu: ended.cpu,
+            bytes_in: request.bytes_in(),
+            bytes_out: request.bytes_out(),
+            memory_peak: ended.memory_peak,
+            log_dropped: ended.log_dropped,
+            detail: ended.detail.as_deref(),
+        });
     }
 }
 

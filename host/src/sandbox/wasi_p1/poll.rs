@@ -6,8 +6,8 @@ use wasmtime::Caller;
 use wasmtime_wasi::p1::wasi_snapshot_preview1 as p1;
 use wiggle::GuestMemory;
 
-use super::super::guest::{Guest, guest_memory, slice, slice_mut, trap};
-use super::super::wait;
+use super::super::guest::{Guest, guest_memory, slice, slice_mut};
+use super::super::wait::{self, trap};
 use super::super::wasi::Descriptor;
 use super::{clock_now, errno};
 

@@ -1,0 +1,117 @@
+//! From an address to listeners, or to one error that says what to do.
+
+use std::io;
+use std::net::SocketAddr;
+
+use super::listener::{BindOptions, Listener};
+use super::tcp::TcpServer;
+use super::udp::UdpServer;
+use super::unix::{UnixDatagramServer, UnixStreamServer};
+use crate::address::{ListenAddress, Place, Transport};
+
+/// Why a service cannot listen.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address}: {problem}")]
+pub struct BindError {
+    /// The address that was asked for.
+    pub address: String,
+    /// What is wrong, and what to do.
+    pub problem: String,
+}
+
+/// Binds (`server_bind`) and listens (`server_activate`): one listener for each address that a name
+/// stands for.
+///
+/// # Errors
+///
+/// [`BindError`]; nothing is left bound then.
+pub fn bind_and_activate(
+    address: &ListenAddress,
+    options: &BindOptions,
+) -> Result<Vec<Box<dyn Listener>>, BindError> {
+    let fail = |problem: String| BindError {
+        address: address.to_string(),
+        problem,
+    };
+    match (&address.place, address.transport) {
+        (Place::Path(_), _) if options.allow_reuse_port => Err(fail(
+            "--reuse-port is for TCP and UDP: a Unix socket has one server".to_owned(),
+        )),
+        (Place::Path(path), Transport::UnixDatagram) => {
+            let server = UnixDatagramServer::server_bind(path, options).map_err(fail)?;
+            Ok(vec![Box::new(server)])
+        }
+        (Place::Path(path), _) => {
+            let server = UnixStreamServer::server_bind(path, options).map_err(fail)?;
+            Ok(vec![Box::new(server)])
+        }
+        (Place::Inet { host, port }, transport) => {
+            let found = address
+                .resolve()
+                .map_err(|error| fail(format!("`{host}` cannot be resolved: {error}")))?;
+            if found.is_empty() {
+                return Err(fail(format!("`{host}` stands for no address")));
+            }
+            bind_inet(&found, transport, options).map_err(|error| fail(explain(&error, *port)))
+        }
+    }
+}
+
+/// A name with several addresses and port 0 listens on one port: the one that the first was given.
+fn bind_inet(
+    addresses: &[SocketAddr],
+    transport: Transport,
+    options: &BindOptions,
+) -> io::Result<Vec<Box<dyn Listener>>> {
+    let mut listeners: Vec<Box<dyn Listener>> = Vec::new();
+    let mut chosen = 0;
+    let only = addresses.len() == 1;
+    for address in addresses {
+        let mut address = *address;
+        if address.port() == 0 {
+            address.set_port(chosen);
+        }
+        let bound = match transport {
+            Transport::Udp => UdpServer::server_bind(address, options).map(|server| {
+                (
+                    server.local_address(),
+                    Box::new(server) as Box<dyn Listener>,
+                )
+            }),
+            _ => TcpServer::server_bind(address, options).map(|server| {
+                (
+                    server.local_address(),
+                    Box::new(server) as Box<dyn Listener>,
+                )
+            }),
+        };
+        match bound {
+            Ok((local, listener)) => {
+                chosen = local.port();
+                listeners.push(listener);
+            }
+            // A machine without IPv6 still knows `localhost` by both of its addresses.
+            Err(error) if !only && error.raw_os_error() == Some(nix::libc::EADDRNOTAVAIL) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    if listeners.is_empty() {
+        return Err(io::Error::from_raw_os_error(nix::libc::EADDRNOTAVAIL));
+    }
+    Ok(listeners)
+}
+
+fn explain(error: &io::Error, port: u16) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => format!(
+            "the port is taken: stop the program that has it (`ss -tulpn 'sport = :{port}'` names it), or choose another port (0 lets the system choose)"
+        ),
+        io::ErrorKind::PermissionDenied => format!(
+            "no right to bind port {port}: a port below 1024 needs the capability CAP_NET_BIND_SERVICE; choose a higher one"
+        ),
+        io::ErrorKind::AddrNotAvailable => {
+            "no interface of this machine has that address: `ip address` lists them".to_owned()
+        }
+        _ => error.to_string(),
+    }
+}
