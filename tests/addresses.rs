@@ -2,17 +2,9 @@
 
 use crate::harness::{Answers, Client, Op, Serve, Transport, script, wat};
 
-const ALL: [Transport; 5] = [
-    Transport::Tcp,
-    Transport::Tcp6,
-    Transport::Udp,
-    Transport::Unix,
-    Transport::Unixgram,
-];
-
 #[test]
 fn client_and_server_address_are_text_as_the_contract_writes_it() {
-    for transport in ALL {
+    for transport in Transport::all() {
         let server = Serve::new(wat("script")).on(transport).start();
         let client = server.connect();
         let own = client.address();
@@ -60,6 +52,9 @@ fn an_address_returns_its_full_length_and_copies_what_fits() {
 
 #[test]
 fn an_ipv4_client_of_a_dual_stack_listener_is_shown_as_ipv4() {
+    if !Transport::Tcp6.is_there() {
+        return;
+    }
     for scheme in ["tcp", "udp"] {
         let server = Serve::new(wat("script"))
             .at(format!("{scheme}://[::]:0"))
@@ -86,6 +81,9 @@ fn an_ipv4_client_of_a_dual_stack_listener_is_shown_as_ipv4() {
 
 #[test]
 fn ipv6_only_keeps_ipv4_out() {
+    if !Transport::Tcp6.is_there() {
+        return;
+    }
     let server = Serve::new(wat("script"))
         .at("tcp://[::]:0")
         .with("--ipv6-only")
@@ -110,7 +108,7 @@ fn the_number_is_the_one_in_the_log_and_never_comes_twice() {
 
 #[test]
 fn nodelay_is_taken_everywhere_and_means_nothing_where_there_is_none() {
-    for transport in ALL {
+    for transport in Transport::all() {
         let server = Serve::new(wat("script")).on(transport).start();
         let mut answers = Answers(server.ask(script(&[Op::SetNodelay(1), Op::SetNodelay(0)])));
         assert_eq!(

@@ -23,6 +23,9 @@ fn serve_prints_one_line_for_each_listener_and_nothing_else() {
         (Transport::Unix, "unix:///"),
         (Transport::Unixgram, "unixgram:///"),
     ] {
+        if !transport.is_there() {
+            continue;
+        }
         let mut server = Serve::new(handler("echo")).on(transport).start();
         let address = server.address();
         assert!(address.starts_with(begins), "{address}");

@@ -27,12 +27,12 @@ fn receives(orders: &[Op<'_>], received: &str, outcome: &str) -> Vec<Value> {
             received,
             "{transport:?} {concurrency}"
         );
-        assert_eq!(server.ask(script(&[Write("next"), Return])), b"next");
-        let event = server.requests(2).remove(0);
+        let event = server.request();
         assert_eq!(
             event["outcome"], outcome,
             "{transport:?} {concurrency}: {event}"
         );
+        assert_eq!(server.ask(script(&[Write("next"), Return])), b"next");
         events.push(event);
     }
     events
@@ -202,14 +202,9 @@ fn deep_recursion_is_a_trap_and_the_server_lives() {
 fn a_failed_request_is_one_line_of_the_log() {
     let server = Serve::new(wat("script")).start();
     for (n, end) in [Trap, Fail, Exit(7)].into_iter().enumerate() {
-        let before = server.log().lines().len();
         server.ask(script(&[Return, end]));
         server.requests(n + 1);
-        assert_eq!(
-            server.log().lines().len(),
-            before + 1,
-            "{:?}",
-            server.log().lines()
-        );
+        let lines = server.log().lines_of_requests();
+        assert_eq!(lines.len(), n + 1, "{lines:?}");
     }
 }

@@ -40,6 +40,9 @@ fn ask(client: Client, kind: Kind, text: &str) {
 }
 
 fn three_one_after_the_other(transport: Transport, concurrency: &str, kind: Kind) {
+    if !transport.is_there() {
+        return;
+    }
     let mut server = Serve::new(kind.echo())
         .on(transport)
         .with("--concurrency")
@@ -57,6 +60,9 @@ fn three_one_after_the_other(transport: Transport, concurrency: &str, kind: Kind
 
 fn sixty_four_at_once(transport: Transport, concurrency: &str, kind: Kind) {
     const CLIENTS: usize = 64;
+    if !transport.is_there() {
+        return;
+    }
     let server = Serve::new(kind.echo())
         .on(transport)
         .with("--concurrency")

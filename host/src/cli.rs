@@ -7,6 +7,7 @@ mod run;
 mod serve;
 mod signals;
 
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -120,11 +121,9 @@ pub fn main() -> ExitCode {
     match result {
         Ok(code) => code,
         Err(error) => {
-            let mut causes = error.chain().map(ToString::to_string);
-            eprintln!("error: {}", causes.next().unwrap_or_default());
-            for cause in causes {
-                eprintln!("  caused by: {cause}");
-            }
+            let causes: Vec<_> = error.chain().map(ToString::to_string).collect();
+            // A reader that has gone learns it from the exit code.
+            let _ = writeln!(io::stderr(), "error: {}", causes.join("\n  caused by: "));
             ExitCode::from(if error.is::<Usage>() { 2 } else { 1 })
         }
     }

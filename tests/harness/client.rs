@@ -3,7 +3,7 @@
 use super::PATIENCE;
 use socket2::SockRef;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream, UdpSocket};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::Path;
 use std::time::Duration;
@@ -28,6 +28,25 @@ pub(crate) enum Transport {
 }
 
 impl Transport {
+    const ALL: [Self; 5] = [Self::Tcp, Self::Tcp6, Self::Udp, Self::Unix, Self::Unixgram];
+
+    /// Those that this machine has.
+    pub(crate) fn all() -> Vec<Self> {
+        Self::ALL
+            .into_iter()
+            .filter(|transport| transport.is_there())
+            .collect()
+    }
+
+    /// Whether this machine has it; says so where it has not. Some containers have no IPv6.
+    pub(crate) fn is_there(self) -> bool {
+        let is_there = self != Self::Tcp6 || TcpListener::bind("[::1]:0").is_ok();
+        if !is_there {
+            eprintln!("SKIPPED: this machine has no IPv6");
+        }
+        is_there
+    }
+
     /// An address to listen at: a port that the system chooses, or a path in `dir`.
     pub(crate) fn any_address(self, dir: &Path) -> String {
         match self {

@@ -98,6 +98,14 @@ impl Log {
         self.0.state.lock().unwrap().ended
     }
 
+    /// The lines so far, without those that say that the service has begun.
+    pub(crate) fn lines_of_requests(&self) -> Vec<String> {
+        let begins = ["\"event\":\"loaded\"", "\"event\":\"listening\""];
+        let mut lines = self.lines();
+        lines.retain(|line| !begins.iter().any(|event| line.contains(event)));
+        lines
+    }
+
     /// The lines so far.
     pub(crate) fn lines(&self) -> Vec<String> {
         self.0.state.lock().unwrap().lines.clone()

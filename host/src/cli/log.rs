@@ -5,9 +5,12 @@
 
 use std::fmt;
 use std::io;
+use std::os::fd::AsFd;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use nix::poll::PollFlags;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
@@ -20,6 +23,7 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::{Layer, Registry};
 
 use crate::events::{self, PER_REQUEST};
+use crate::poll;
 use crate::request::lock;
 
 /// Options of the log.
@@ -95,10 +99,12 @@ pub(super) fn flush() {
     };
     drop(guard);
     let lost = lost.dropped_lines();
-    if lost > 0 {
-        // A reader that has gone needs no count.
+    let mut stderr = io::stderr();
+    // A reader that is stuck must not hold up the end, and one that has gone needs no count.
+    let is_read = poll::wait(stderr.as_fd(), PollFlags::POLLOUT, Some(Duration::ZERO));
+    if lost > 0 && is_read.unwrap_or(false) {
         let _ = io::Write::write_fmt(
-            &mut io::stderr(),
+            &mut stderr,
             format_args!(
                 "warning: {lost} lines of the log were dropped, since nobody read them in time\n"
             ),
