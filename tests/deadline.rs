@@ -22,7 +22,8 @@ fn serve(handler: impl AsRef<Path>) -> Server {
 fn ended_at_the_deadline(event: &Value) {
     assert_eq!(event["outcome"], "deadline", "{event}");
     let took = event["duration_us"].as_u64().expect("a number");
-    assert!(took >= 400_000, "before its time: {event}");
+    // The kernel counts a socket's timeout in ticks of up to 10 ms.
+    assert!(took >= 390_000, "before its time: {event}");
     assert!(took <= 400_000 + ALLOWANCE_US, "too late: {event}");
 }
 

@@ -27,7 +27,8 @@ fn a_silent_client_ends_at_the_idle_timeout_whatever_serves_it() {
             let mut client = server.connect();
             let event = server.request();
             assert_eq!(event["outcome"], "idle-timeout", "{file:?} {event}");
-            assert!(event["duration_us"].as_u64() >= Some(200_000), "{event}");
+            // The kernel counts a socket's timeout in ticks of up to 10 ms.
+            assert!(event["duration_us"].as_u64() >= Some(190_000), "{event}");
             client.finish_sending();
             assert_eq!(client.receive_all(), b"");
         }

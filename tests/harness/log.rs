@@ -98,12 +98,17 @@ impl Log {
         self.0.state.lock().unwrap().ended
     }
 
-    /// The lines so far, without those that say that the service has begun.
+    /// The lines so far from the first one that a request is behind.
     pub(crate) fn lines_of_requests(&self) -> Vec<String> {
-        let begins = ["\"event\":\"loaded\"", "\"event\":\"listening\""];
-        let mut lines = self.lines();
-        lines.retain(|line| !begins.iter().any(|event| line.contains(event)));
-        lines
+        let of_a_request = |line: &String| {
+            ["request", "guest"]
+                .iter()
+                .any(|event| line.contains(&format!(r#""event":"{event}""#)))
+        };
+        self.lines()
+            .into_iter()
+            .skip_while(|line| !of_a_request(line))
+            .collect()
     }
 
     /// The lines so far.

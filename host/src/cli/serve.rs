@@ -183,11 +183,11 @@ impl Running {
 
     /// No new requests; those in flight have `grace` to end, then they are cut.
     fn stop(self, reason: &str, grace: Duration) {
-        let in_flight = self.concurrency.in_flight();
-        events::shutting_down(reason, in_flight.count(), grace);
         for handle in &self.shutdown {
             handle.request();
         }
+        let in_flight = self.concurrency.in_flight();
+        events::shutting_down(reason, in_flight.count(), grace);
         let mut cut = 0;
         if !in_flight.join(grace) {
             cut = in_flight.cut();
