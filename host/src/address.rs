@@ -166,8 +166,11 @@ impl ListenAddress {
     pub fn resolve(&self) -> io::Result<Vec<SocketAddr>> {
         match &self.place {
             Place::Inet { host, port } => {
-                let mut found: Vec<SocketAddr> =
-                    (host.as_str(), *port).to_socket_addrs()?.collect();
+                let mut found: Vec<SocketAddr> = (host.as_str(), *port)
+                    .to_socket_addrs()?
+                    // IPv4 in the clothes of IPv6 is IPv4: a socket for IPv6 alone refuses it.
+                    .map(|address| SocketAddr::new(address.ip().to_canonical(), address.port()))
+                    .collect();
                 found.dedup();
                 Ok(found)
             }

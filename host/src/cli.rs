@@ -13,9 +13,11 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::{Grants, LimitOptions, LoadOptions};
+use crate::config::{Grants, LimitOptions, LoadOptions, ServiceOptions};
+use crate::events;
 use crate::handler::Loader;
 use crate::sandbox::Cache;
+use crate::sandbox::capacity::capacity;
 
 /// Python's socketserver, where the request handler is a WebAssembly file in a sandbox of its own.
 ///
@@ -78,6 +80,17 @@ impl HandlerArgs {
         })
     }
 
+    /// The requests in flight that `serve` would have with these options.
+    fn capacity(&self, service: &ServiceOptions) -> anyhow::Result<u32> {
+        let folders = self.grants.dir.len();
+        let capacity = capacity(service.max_in_flight, service.concurrency, folders)
+            .map_err(anyhow::Error::msg)?;
+        if let Some(warning) = &capacity.warning {
+            events::warning(warning);
+        }
+        Ok(capacity.max_in_flight)
+    }
+
     /// The cache that was asked for has to work; the user's own is used where it does.
     fn cache(&self) -> anyhow::Result<Option<Cache>> {
         match &self.load.cache {
@@ -87,7 +100,7 @@ impl HandlerArgs {
                 Cache::default_folder().and_then(|folder| match Cache::open(&folder) {
                     Ok(cache) => Some(cache),
                     Err(error) => {
-                        crate::events::warning(&error.to_string());
+                        events::warning(&error.to_string());
                         None
                     }
                 }),

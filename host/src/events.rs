@@ -108,11 +108,6 @@ pub(crate) fn accept_recovered(service: &str) {
     tracing::info!(event = "accept-recovered", service);
 }
 
-/// No thread could be had for a request: its connection is closed.
-pub(crate) fn no_thread(service: &str, client: &str, error: &std::io::Error) {
-    tracing::error!(event = "no-thread", service, client, detail = %error);
-}
-
 /// A signal or the last of `--max-requests` ends the service.
 pub(crate) fn shutting_down(reason: &str, in_flight: usize, grace: Duration) {
     tracing::info!(

@@ -34,6 +34,9 @@ use lookahead::Lookahead;
 pub(crate) use offline::Offline;
 pub(crate) use stream::Stream;
 
+/// After so many bytes of work in the host the clocks are looked at: some hundred microseconds of it.
+const CHARGED_AT_ONCE: usize = 1 << 20;
+
 /// One request. See the module's documentation.
 pub struct Request {
     id: u64,
@@ -44,6 +47,9 @@ pub struct Request {
     /// A poll has waited for input in vain: the read that follows has timed out already.
     input_is_overdue: AtomicBool,
     client_gone: AtomicBool,
+    ended: AtomicBool,
+    /// Bytes of work since the clocks were looked at.
+    charged: AtomicU64,
     bytes_in: AtomicU64,
     bytes_out: AtomicU64,
     lookahead: Mutex<Lookahead>,
@@ -68,6 +74,8 @@ impl Request {
             bounds: Bounds::new(limits),
             input_is_overdue: AtomicBool::new(false),
             client_gone: AtomicBool::new(false),
+            ended: AtomicBool::new(false),
+            charged: AtomicU64::new(0),
             bytes_in: AtomicU64::new(0),
             bytes_out: AtomicU64::new(0),
             lookahead: Mutex::default(),
@@ -171,7 +179,7 @@ impl Request {
     ///
     /// # Errors
     ///
-    /// [`IoError`]; a short line that was not whole yet is still there for the next read.
+    /// [`IoError`]; of a line of up to 8 KiB nothing is lost, it is still there for the next read.
     pub fn read_line(&self, buf: &mut [u8]) -> Result<usize, IoError> {
         let count = lock(&self.lookahead).take_line(buf, |room| self.recv(room))?;
         self.bytes_in.fetch_add(count as u64, Relaxed);
@@ -185,7 +193,7 @@ impl Request {
     ///
     /// [`IoError::Ended`].
     pub fn wait_readable(&self, timeout: Option<Duration>) -> Result<bool, IoError> {
-        if !lock(&self.lookahead).is_empty() {
+        if !lock(&self.lookahead).is_empty() || self.input_is_overdue.load(Relaxed) {
             return Ok(true);
         }
         let bound = self.bounds.now()?;
@@ -214,7 +222,9 @@ impl Request {
     /// [`IoError`].
     pub fn write(&self, mut buf: &[u8]) -> Result<(), IoError> {
         while !buf.is_empty() {
-            let sent = self.bounded(|timeout| self.connection.send(buf, timeout))?;
+            self.charge(buf.len().min(CHARGED_AT_ONCE))?;
+            let piece = &buf[..buf.len().min(CHARGED_AT_ONCE)];
+            let sent = self.bounded(|timeout| self.connection.send(piece, timeout))?;
             self.bytes_out.fetch_add(sent as u64, Relaxed);
             buf = &buf[sent..];
         }
@@ -255,10 +265,32 @@ impl Request {
         self.bounds.is_over()
     }
 
-    /// Shutdown ends the request: its blocked calls return, its guest code is stopped.
-    pub(crate) fn cut(&self) {
+    /// The host does work for the guest that grows with so many bytes. One call can ask for much of
+    /// it, and no tick reaches a guest that is in one.
+    ///
+    /// # Errors
+    ///
+    /// [`IoError::Ended`] where the request's time is over. Only its own thread may ask.
+    pub(crate) fn charge(&self, bytes: usize) -> Result<(), IoError> {
+        let charged = self.charged.load(Relaxed) + bytes as u64;
+        let looks = charged >= CHARGED_AT_ONCE as u64;
+        self.charged.store(if looks { 0 } else { charged }, Relaxed);
+        if looks && self.is_over() {
+            return Err(IoError::Ended);
+        }
+        Ok(())
+    }
+
+    /// Its outcome is known and told; what is left is its connection.
+    pub(crate) fn has_ended(&self) {
+        self.ended.store(true, Relaxed);
+    }
+
+    /// Shutdown ends the request; `false` where it had ended and only its connection was left: its blocked calls return, its guest code is stopped.
+    pub(crate) fn cut(&self) -> bool {
         self.bounds.cut();
         self.connection.abort();
+        !self.ended.load(Relaxed)
     }
 
     /// The outcome, where the handler's own is `by_handler`.

@@ -15,6 +15,7 @@ mod unix;
 mod tests;
 
 use std::os::fd::{AsFd, BorrowedFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -78,8 +79,9 @@ struct Turn {
     paused_until: Option<Instant>,
     /// Requests in flight are at their limit: whoever ends wakes the loop.
     full: bool,
-    /// Packets dropped for their length.
+    /// Packets dropped for their length, and when that was told last.
     too_long: u64,
+    too_long_told: Option<Instant>,
 }
 
 impl Server {
@@ -131,7 +133,9 @@ impl Server {
     /// One request, or [`ServerHooks::handle_timeout`] after [`Server::timeout`].
     pub fn handle_request(&self) {
         let mut turn = Turn::default();
-        let end = self.timeout.map(|timeout| Instant::now() + timeout);
+        let end = self
+            .timeout
+            .and_then(|timeout| Instant::now().checked_add(timeout));
         loop {
             let left = end.map(|end| end.saturating_duration_since(Instant::now()));
             if self.wait(&mut turn, left) && self.handle_request_noblock(&mut turn) {
@@ -180,6 +184,10 @@ impl Server {
             turn.full = true;
             return false;
         };
+        // Looked at after reserving: a stop that has found nothing in flight must find nothing later.
+        if self.control.shutdown_is_requested() {
+            return false;
+        }
         let Some(ticket) = self.quota.take() else {
             return false;
         };
@@ -187,7 +195,7 @@ impl Server {
             Ok(Some(accepted)) => accepted,
             Ok(None) => {
                 turn.too_long += 1;
-                events::packet_too_long(self.service.name(), turn.too_long);
+                self.tell_too_long(turn);
                 return false;
             }
             Err(error) => {
@@ -209,18 +217,16 @@ impl Server {
         let request = Arc::new(self.service.request(self.listener.transport(), accepted));
         permit.attach(request.clone());
         if let Err(error) = self.concurrency.process_request(permit, request.clone()) {
-            events::no_thread(
-                self.service.name(),
-                &request.client_address().to_string(),
-                &error,
-            );
-            request.shutdown_request();
+            self.service.not_served(&request, &error);
         }
         true
     }
 
     fn verify_request(&self, client_address: &Endpoint) -> bool {
-        match self.service.hooks.verify_request(client_address) {
+        let verify = || self.service.hooks.verify_request(client_address);
+        let verified = catch_unwind(AssertUnwindSafe(verify))
+            .unwrap_or_else(|_| Err("verify_request panicked".to_owned()));
+        match verified {
             Ok(true) => true,
             Ok(false) => {
                 self.refuse(client_address, "verify_request");
@@ -235,6 +241,18 @@ impl Server {
 
     fn refuse(&self, client_address: &Endpoint, detail: &str) {
         events::refused(self.service.name(), &client_address.to_string(), detail);
+    }
+
+    /// A flood of packets that are too long is no flood of events: one a second says how many.
+    fn tell_too_long(&self, turn: &mut Turn) {
+        let now = Instant::now();
+        if turn
+            .too_long_told
+            .is_none_or(|told| now - told >= Duration::from_secs(1))
+        {
+            turn.too_long_told = Some(now);
+            events::packet_too_long(self.service.name(), turn.too_long);
+        }
     }
 
     fn pause(&self, turn: &mut Turn, error: &std::io::Error) {

@@ -7,6 +7,7 @@ use anyhow::Context;
 use clap::Args;
 
 use super::HandlerArgs;
+use crate::config::ServiceOptions;
 use crate::handler::WasmHandler;
 
 /// Says what a file is and whether `serve` would take it with the same options. Exits 0 only where it
@@ -21,7 +22,8 @@ pub(super) struct CheckArgs {
 }
 
 pub(super) fn main(args: CheckArgs) -> anyhow::Result<ExitCode> {
-    let loader = args.handler.loader(1)?;
+    let in_flight = args.handler.capacity(&ServiceOptions::default())?;
+    let loader = args.handler.loader(in_flight)?;
     let handler = WasmHandler::load(&loader)
         .with_context(|| format!("{} would not be served", loader.path.display()))?;
     let info = handler.info();

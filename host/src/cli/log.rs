@@ -47,8 +47,9 @@ enum LogFormat {
     Json,
 }
 
-/// Lines that wait to be written; more are dropped.
-const WAITING: usize = 16 * 1024;
+/// Lines that wait to be written; more are dropped. With the longest lines of guests, each character
+/// escaped, they are some 20 MB.
+const WAITING: usize = 4 * 1024;
 
 /// Writes what is left when it is dropped.
 static GUARD: Mutex<Option<(WorkerGuard, ErrorCounter)>> = Mutex::new(None);
@@ -75,14 +76,14 @@ pub(super) fn start(args: &LogArgs) {
         LogFormat::Text => layer.event_format(Text).boxed(),
         LogFormat::Json => layer
             .fmt_fields(JsonFields::new())
-            .event_format(
+            .event_format(Escaped(
                 tracing_subscriber::fmt::format()
                     .json()
                     .flatten_event(true)
                     .with_target(false)
                     .with_current_span(false)
                     .with_span_list(false),
-            )
+            ))
             .boxed(),
     };
     let registry = Registry::default().with(layer.with_filter(wanted).with_filter(level));
@@ -109,6 +110,36 @@ pub(super) fn flush() {
                 "warning: {lost} lines of the log were dropped, since nobody read them in time\n"
             ),
         );
+    }
+}
+
+/// JSON may hold most control characters as they are; a terminal that shows it must not act on them.
+struct Escaped<F>(F);
+
+impl<S, N, F> FormatEvent<S, N> for Escaped<F>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+    F: FormatEvent<S, N>,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let mut line = String::new();
+        self.0
+            .format_event(context, Writer::new(&mut line), event)?;
+        for character in line.trim_end_matches('\n').chars() {
+            // They can stand within strings only, and all of them have four digits.
+            if character.is_control() || is_invisible(character) {
+                write!(writer, "\\u{:04x}", u32::from(character))?;
+            } else {
+                writer.write_char(character)?;
+            }
+        }
+        writeln!(writer)
     }
 }
 

@@ -1,6 +1,7 @@
 //! `sandsock serve`: bind, load, accept, and end in good order.
 
 use std::io::{self, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
@@ -13,13 +14,12 @@ use clap::Args;
 use super::log::{self, LogArgs};
 use super::signals::{self, Signal};
 use super::{HandlerArgs, Usage};
-use crate::address::ListenAddress;
+use crate::address::{ListenAddress, Place};
 use crate::concurrency::{Concurrency, Process, Serial, Threads};
 use crate::config::{ConcurrencyKind, ServiceOptions};
 use crate::events;
 use crate::handler::{Loader, WasmHandler};
 use crate::sandbox::THREAD_STACK;
-use crate::sandbox::capacity::capacity;
 use crate::server::{
     BindOptions, DefaultHooks, Listener, Quota, Server, Service, ShutdownHandle, bind_and_activate,
 };
@@ -52,20 +52,12 @@ pub(super) fn main(args: ServeArgs) -> anyhow::Result<ExitCode> {
         .address
         .parse()
         .map_err(|error: crate::AddressError| Usage(error.to_string()))?;
-    log::start(&args.log);
-    let (sender, messages) = mpsc::channel();
-    let signals = sender.clone();
-    // Where nobody receives any more the program is at its end.
-    let pass_on = move |signal| drop(signals.send(Message::Signal(signal)));
-    signals::listen(pass_on).context("signals cannot be listened for")?;
-    let capacity = capacity(args.service.max_in_flight).map_err(anyhow::Error::msg)?;
-    if let Some(warning) = &capacity.warning {
-        events::warning(warning);
+    if args.service.reuse_port && matches!(address.place, Place::Path(_)) {
+        let problem = "--reuse-port is for TCP and UDP: a Unix socket has one server";
+        return Err(Usage(problem.to_owned()).into());
     }
-    let in_flight = match args.service.concurrency {
-        ConcurrencyKind::Serial => 1,
-        ConcurrencyKind::Threads => capacity.max_in_flight,
-    };
+    log::start(&args.log);
+    let in_flight = args.handler.capacity(&args.service)?;
     // A name that is taken is said before a large handler is compiled for nothing.
     let options = BindOptions::new(&args.service, &args.handler.limits.limits());
     let listeners = bind_and_activate(&address, &options)?;
@@ -78,10 +70,29 @@ pub(super) fn main(args: ServeArgs) -> anyhow::Result<ExitCode> {
         args.service.linger.into(),
         Box::new(DefaultHooks),
     ));
+    let (sender, messages) = mpsc::channel();
+    let signals = sender.clone();
+    // Where nobody receives any more the program is at its end. Until here a signal just ends it.
+    let pass_on = move |signal| drop(signals.send(Message::Signal(signal)));
+    signals::listen(pass_on).context("signals cannot be listened for")?;
     let running = Running::start(&args.service, in_flight, listeners, &service, sender)?;
-    let reason = running.wait(&messages, &loader, &service);
+    let reason = running.wait(&messages, &Arc::new(loader), &service);
     running.stop(reason, args.service.shutdown_grace.into());
     Ok(ExitCode::SUCCESS)
+}
+
+/// SIGHUP: whatever does not load leaves the old handler in service. A thread of its own, since a
+/// handler may take long to compile and a signal to end must not wait for it.
+fn reload(loader: &Arc<Loader>, service: &Arc<Service>) {
+    let (loader, serving) = (loader.clone(), service.clone());
+    let reload = move || match load(&loader, serving.name()) {
+        Ok(handler) => serving.replace_handler(Arc::new(handler)),
+        Err(error) => events::reload_failed(serving.name(), &format!("{error:#}")),
+    };
+    let thread = thread::Builder::new().name("reload".to_owned());
+    if let Err(error) = thread.spawn(reload) {
+        events::reload_failed(service.name(), &error.to_string());
+    }
 }
 
 fn load(loader: &Loader, service: &str) -> anyhow::Result<WasmHandler> {
@@ -149,14 +160,15 @@ impl Running {
                 // With `serial` handlers run on it.
                 .stack_size(THREAD_STACK)
                 .spawn(move || {
-                    server.serve_forever(None);
+                    // A loop that panics is the end of the program, not a port that nobody serves.
+                    let _ = catch_unwind(AssertUnwindSafe(|| server.serve_forever(None)));
                     // Nobody waits for it where the program is ending already.
                     let _ = messages.send(Message::LoopEnded);
                 })
                 .context("no thread is to be had for the server's loop")?;
             running.loops.push(handle);
             events::listening(service.name(), &address);
-            // A script may have closed standard output; the address is in the log as well.
+            // Whoever has closed standard output does not want to know.
             let _ = writeln!(stdout, "listening {address}").and_then(|()| stdout.flush());
         }
         Ok(running)
@@ -166,16 +178,13 @@ impl Running {
     fn wait(
         &self,
         messages: &Receiver<Message>,
-        loader: &Loader,
-        service: &Service,
+        loader: &Arc<Loader>,
+        service: &Arc<Service>,
     ) -> &'static str {
         loop {
             match messages.recv() {
                 Ok(Message::Signal(Signal::Stop(signal))) => return signal,
-                Ok(Message::Signal(Signal::Reload)) => match load(loader, service.name()) {
-                    Ok(handler) => service.replace_handler(Arc::new(handler)),
-                    Err(error) => events::reload_failed(service.name(), &format!("{error:#}")),
-                },
+                Ok(Message::Signal(Signal::Reload)) => reload(loader, service),
                 Ok(Message::LoopEnded) | Err(_) => return "max-requests",
             }
         }

@@ -59,11 +59,11 @@ impl InFlight {
 
     /// Waits until none is left, at most for `grace` (Python's `block_on_close`).
     pub fn join(&self, grace: Duration) -> bool {
-        let end = Instant::now() + grace;
+        let started = Instant::now();
         let mut state = lock(&self.state);
         state.joining += 1;
         while state.count > 0 {
-            let left = end.saturating_duration_since(Instant::now());
+            let left = grace.saturating_sub(started.elapsed());
             if left.is_zero() {
                 break;
             }
@@ -77,13 +77,10 @@ impl InFlight {
         state.count == 0
     }
 
-    /// Ends every request; says how many.
+    /// Ends every request; says how many had not ended by themselves.
     pub fn cut(&self) -> usize {
         let requests: Vec<_> = lock(&self.state).requests.values().cloned().collect();
-        for request in &requests {
-            request.cut();
-        }
-        requests.len()
+        requests.iter().filter(|request| request.cut()).count()
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use wasmtime::component::types::ComponentItem;
-use wasmtime::component::{Component, ComponentExportIndex, Instance, InstancePre, Linker};
+use wasmtime::component::{Component, ComponentExportIndex, Instance, InstancePre, Linker, Type};
 use wasmtime::{Engine, Store};
 
 use super::instances::Instances;
@@ -97,7 +97,7 @@ impl ComponentHandler {
         let engine = component.engine().clone();
         let mut problems = Vec::new();
         let handle = component.get_export_index(None, Step::Handle.name());
-        let body = match (handle, run_export(component)) {
+        let body = match (handle, run_export(component, &mut problems)) {
             (Some(_), _) => Body::Handler(
                 Step::ALL.map(|step| step_export(component, step.name(), &mut problems)),
             ),
@@ -146,7 +146,10 @@ impl ComponentHandler {
     }
 
     fn run(&self, store: &mut Store<Guest>) -> Result<(), StepError> {
-        let instance = self.pre.instantiate(&mut *store)?;
+        let instance = self
+            .pre
+            .instantiate(&mut *store)
+            .map_err(StepError::of_set_up)?;
         match &self.body {
             Body::Command(run) => {
                 let run = instance.get_typed_func::<(), (Result<(), ()>,)>(&mut *store, run)?;
@@ -181,14 +184,23 @@ fn linker(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {
 }
 
 /// `run` of whatever patch version of `wasi:cli/run@0.2` is there.
-fn run_export(component: &Component) -> Option<ComponentExportIndex> {
+fn run_export(component: &Component, problems: &mut Vec<String>) -> Option<ComponentExportIndex> {
     let component_type = component.component_type();
     let engine = component.engine();
     let (name, _) = component_type
         .exports(engine)
         .find(|(name, _)| name.starts_with("wasi:cli/run@0.2."))?;
     let interface = component.get_export_index(None, name)?;
-    component.get_export_index(Some(&interface), "run")
+    let (item, index) = component.get_export(Some(&interface), "run")?;
+    if !returns(
+        &item,
+        |result| matches!(result, Type::Result(result) if result.ok().is_none() && result.err().is_none()),
+    ) {
+        problems.push(format!(
+            "export `run` of `{name}` must be a function `func() -> result`"
+        ));
+    }
+    Some(index)
 }
 
 fn step_export(
@@ -197,16 +209,10 @@ fn step_export(
     problems: &mut Vec<String>,
 ) -> Option<ComponentExportIndex> {
     let (item, index) = component.get_export(None, name)?;
-    let fits = match &item {
-        ComponentItem::ComponentFunc(function) => {
-            let mut results = function.results();
-            function.params().len() == 0
-                && results.next().is_some_and(|result| is_result(&result))
-                && results.next().is_none()
-        }
-        _ => false,
-    };
-    if !fits {
+    if !returns(&item, |result| {
+        matches!(result, Type::Result(result)
+            if result.ok().is_none() && matches!(result.err(), Some(Type::String)))
+    }) {
         problems.push(format!(
             "export `{name}` must be a function `func() -> result<_, string>`"
         ));
@@ -214,10 +220,13 @@ fn step_export(
     Some(index)
 }
 
-fn is_result(of: &wasmtime::component::Type) -> bool {
-    use wasmtime::component::Type;
-    match of {
-        Type::Result(result) => result.ok().is_none() && matches!(result.err(), Some(Type::String)),
-        _ => false,
-    }
+/// Whether it is a function without parameters whose one result is as wanted.
+fn returns(item: &ComponentItem, is_wanted: impl Fn(&Type) -> bool) -> bool {
+    let ComponentItem::ComponentFunc(function) = item else {
+        return false;
+    };
+    let mut results = function.results();
+    function.params().len() == 0
+        && results.next().is_some_and(|result| is_wanted(&result))
+        && results.next().is_none()
 }

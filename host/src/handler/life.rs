@@ -32,13 +32,26 @@ impl Step {
 pub(super) enum StepError {
     /// The handler reported an error: the next steps may run.
     Reported(String),
-    /// No code of the instance may run again.
+    /// No code of the instance may run again: it trapped, broke the contract, or exited.
     Ended(wasmtime::Error),
+    /// There was no instance: the host could not make one.
+    NotSetUp(wasmtime::Error),
 }
 
+/// An error of a call.
 impl From<wasmtime::Error> for StepError {
     fn from(error: wasmtime::Error) -> Self {
         StepError::Ended(error)
+    }
+}
+
+impl StepError {
+    /// An error of instantiation: the start function is guest code and can trap or exit.
+    pub(super) fn of_set_up(error: wasmtime::Error) -> Self {
+        match error.is::<Trap>() || error.is::<WasmBacktrace>() || error.is::<I32Exit>() {
+            true => StepError::Ended(error),
+            false => StepError::NotSetUp(error),
+        }
     }
 }
 
@@ -80,14 +93,17 @@ pub(super) fn handled(
     let memory = &store.data().memory;
     let result = match result {
         Ok(()) => Ok(()),
-        Err(StepError::Reported(text)) => Err(Failure::Reported(text)),
+        Err(StepError::Reported(text)) => Err(Failure::Reported(clip(&text, LONGEST_REPORT))),
+        Err(StepError::NotSetUp(error)) => {
+            Err(Failure::Host(clip(&format!("{error:#}"), LONGEST_REPORT)))
+        }
         Err(StepError::Ended(error)) => match error.downcast_ref::<I32Exit>() {
             Some(I32Exit(0)) => Ok(()),
             Some(I32Exit(code)) if exit_code == ExitCode::Reported => {
                 Err(Failure::Reported(format!("exit code {code}")))
             }
             Some(I32Exit(code)) => Err(Failure::Trap(format!("exit with code {code}"))),
-            None => Err(failure(&error)),
+            None => Err(Failure::Trap(describe(&error))),
         },
     };
     let result = result.map_err(|failure| match failure {
@@ -104,39 +120,33 @@ pub(super) fn handled(
     }
 }
 
-/// What instantiating reports: a trap of the start function, or something that the host lacks.
-fn failure(error: &wasmtime::Error) -> Failure {
-    let is_trap =
-        error.downcast_ref::<Trap>().is_some() || error.downcast_ref::<WasmBacktrace>().is_some();
-    if is_trap {
-        Failure::Trap(describe(error))
-    } else {
-        Failure::Host(format!("{error:#}"))
-    }
-}
-
 /// Frames of a backtrace that are told; deep recursion has hundreds of thousands.
 const FRAMES: usize = 16;
 
-/// The longest part of a trap's text, in bytes: names come from the handler.
-const LONGEST: usize = 200;
+/// The longest text that a handler reports, and the longest part of a trap's, in characters: both come
+/// from the handler, and end up in the log.
+const LONGEST_REPORT: usize = 2_000;
+const LONGEST_PART: usize = 200;
 
 /// The cause, and where in the handler it happened, innermost function first.
 fn describe(error: &wasmtime::Error) -> String {
-    let mut text = clip(&error.root_cause().to_string());
+    let mut text = clip(&error.root_cause().to_string(), LONGEST_PART);
     let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() else {
         return text;
     };
     for (number, frame) in backtrace.frames().iter().take(FRAMES).enumerate() {
         text.push_str(if number == 0 { " in " } else { " < " });
         match frame.func_name() {
-            Some(name) => text.push_str(&clip(&format!("{:#}", rustc_demangle::demangle(name)))),
+            Some(name) => text.push_str(&clip(
+                &format!("{:#}", rustc_demangle::demangle(name)),
+                LONGEST_PART,
+            )),
             None => text.push_str(&format!("function {}", frame.func_index())),
         }
         let place = frame.symbols().first();
         if let Some((file, line)) = place.and_then(|symbol| Some((symbol.file()?, symbol.line()?)))
         {
-            text.push_str(&format!(" ({}:{line})", clip(file)));
+            text.push_str(&format!(" ({}:{line})", clip(file, LONGEST_PART)));
         }
     }
     if backtrace.frames().len() > FRAMES {
@@ -145,8 +155,11 @@ fn describe(error: &wasmtime::Error) -> String {
     text
 }
 
-fn clip(text: &str) -> String {
-    text.chars().take(LONGEST).collect()
+fn clip(text: &str, longest: usize) -> String {
+    match text.char_indices().nth(longest) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
 }
 
 #[cfg(test)]

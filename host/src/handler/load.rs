@@ -2,8 +2,9 @@
 //! checked completely; linked.
 
 use std::fmt;
-use std::fs::File;
+use std::fs::OpenOptions;
 use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -185,10 +186,15 @@ fn read(path: &Path, max: u64) -> Result<Vec<u8>, LoadError> {
         path: path.to_owned(),
         limit: max,
     };
-    let file = File::open(path).map_err(fail)?;
+    // Opening a FIFO would wait for its writer.
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(nix::libc::O_NONBLOCK)
+        .open(path)
+        .map_err(fail)?;
     let found = file.metadata().map_err(fail)?;
-    if found.is_dir() {
-        return Err(fail(io::ErrorKind::IsADirectory.into()));
+    if !found.is_file() {
+        return Err(fail(io::Error::other("it is not a regular file")));
     }
     if found.len() > max {
         return Err(too_large());
@@ -220,7 +226,12 @@ fn required(engine: &Engine, compiled: &Compiled) -> Result<ResourcesRequired, L
     })
 }
 
-/// A message that spans lines, in one.
+/// A message that spans lines, in one; it can quote a line of the file, however long.
 fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
+    const LONGEST: usize = 400;
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line,
+    }
 }

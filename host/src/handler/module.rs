@@ -101,7 +101,10 @@ impl ModuleHandler {
     }
 
     fn run(&self, store: &mut Store<Guest>) -> Result<(), StepError> {
-        let instance = self.pre.instantiate(&mut *store)?;
+        let instance = self
+            .pre
+            .instantiate(&mut *store)
+            .map_err(StepError::of_set_up)?;
         if let Some(memory) = &self.memory
             && let Some(memory) = instance.get_module_export(&mut *store, memory)
             && let Some(memory) = memory.into_memory()

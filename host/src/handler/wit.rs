@@ -130,12 +130,7 @@ fn read_line(request: &Request, len: u32) -> Result<Vec<u8>, IoError> {
         let start = line.len();
         let room = (len as usize - start).min(LONGEST_READ);
         line.resize(start + room, 0);
-        let count = match request.read_line(&mut line[start..]) {
-            Ok(count) => count,
-            Err(error) if start == 0 || error == IoError::Ended => return Err(error),
-            // What was read is the handler's; the error comes again with the next call.
-            Err(_) => 0,
-        };
+        let count = request.read_line(&mut line[start..])?;
         line.truncate(start + count);
         if count < room || line.ends_with(b"\n") || line.len() == len as usize {
             return Ok(line);

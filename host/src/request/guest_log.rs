@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::events;
 
 /// A longer line is broken into several, so that a handler cannot make the host hold more.
-const LONGEST_LINE: usize = 4 * 1024;
+const LONGEST_LINE: usize = 1024;
 
 /// Where a handler printed it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -35,7 +35,8 @@ impl Lookahead {
 
     /// Through `\n`, or `buf.len()` bytes, or the end of input. `recv` fills the room it is given.
     ///
-    /// A line up to the capacity is taken only when it is whole, so an error loses nothing of it.
+    /// A line up to the capacity is taken only when it is whole, so an error loses nothing of it. Of a
+    /// longer one what was handed over already is lost with the error, as in Python.
     pub(super) fn take_line(
         &mut self,
         buf: &mut [u8],
@@ -62,8 +63,7 @@ impl Lookahead {
             match self.fill(&mut recv) {
                 Ok(0) => return Ok(taken + self.take(&mut buf[taken..])),
                 Ok(_) => {}
-                Err(IoError::Ended) => return Err(IoError::Ended),
-                Err(_) if taken > 0 => return Ok(taken),
+                // A part of a line must not be taken for the whole: what was handed over is lost.
                 Err(error) => return Err(error),
             }
         }

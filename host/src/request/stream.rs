@@ -16,6 +16,9 @@ use super::{Connection, PeerCredentials};
 use crate::address::Endpoint;
 use crate::poll;
 
+/// How finely a writer that waits looks whether bytes have moved; a long wait is looked at in eighths.
+const LOOK: Duration = Duration::from_millis(50);
+
 /// A connected stream socket, in blocking mode.
 ///
 /// Receiving relies on the socket's own timeout (`SO_RCVTIMEO`), so that a read is one system call.
@@ -76,16 +79,23 @@ impl Connection for Stream {
 
     fn send(&self, buf: &[u8], timeout: Option<Duration>) -> io::Result<usize> {
         let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+        match self.socket.send_with_flags(buf, flags) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            result => return result,
+        }
+        // The kernel reports room in large steps: bytes may move without it, and any of them starts
+        // the idle timeout again. How often that is looked at is how exact the timeout is.
+        let before = self.unsent();
+        let started = Instant::now();
         loop {
-            match self.socket.send_with_flags(buf, flags) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                result => return result,
-            }
-            let before = self.unsent();
-            if !poll::wait(self.socket.as_fd(), PollFlags::POLLOUT, timeout)?
-                // The kernel reports room in large steps: bytes may have moved without it.
-                && self.unsent() == before
+            let left = timeout.map(|timeout| timeout.saturating_sub(started.elapsed()));
+            let slice = left.map(|left| left.min(LOOK).max(left / 8));
+            if poll::wait(self.socket.as_fd(), PollFlags::POLLOUT, slice)?
+                || self.unsent() != before
             {
+                return Err(io::ErrorKind::Interrupted.into());
+            }
+            if left.is_some_and(|left| left.is_zero()) {
                 return Err(io::ErrorKind::WouldBlock.into());
             }
         }

@@ -130,7 +130,7 @@ impl Cache {
 
     /// Whoever reads sees the whole file or none.
     fn write(&self, path: &Path, code: &[u8]) -> io::Result<()> {
-        self.prune()?;
+        self.prune();
         let mut file = tempfile::NamedTempFile::new_in(&self.folder)?;
         file.write_all(code)?;
         file.write_all(&Sha256::digest(code))?;
@@ -138,19 +138,34 @@ impl Cache {
         Ok(())
     }
 
-    fn prune(&self) -> io::Result<()> {
-        let mut files: Vec<(SystemTime, PathBuf)> = fs::read_dir(&self.folder)?
-            .filter_map(|entry| {
-                let entry = entry.ok()?;
-                Some((entry.metadata().ok()?.modified().ok()?, entry.path()))
+    /// Only what has the name of an entry is ours to remove: the folder may hold other things.
+    fn prune(&self) {
+        let Ok(folder) = fs::read_dir(&self.folder) else {
+            return;
+        };
+        let mut entries: Vec<(SystemTime, PathBuf)> = folder
+            .filter_map(|file| {
+                let file = file.ok().filter(|file| is_entry(&file.file_name()))?;
+                Some((file.metadata().ok()?.modified().ok()?, file.path()))
             })
             .collect();
-        files.sort();
-        for (_, path) in files.iter().rev().skip(MOST - 1) {
-            fs::remove_file(path)?;
+        entries.sort();
+        for (_, path) in entries.iter().rev().skip(MOST - 1) {
+            // Another program may have been faster.
+            let _ = fs::remove_file(path);
         }
-        Ok(())
     }
+}
+
+/// The ending of an entry's name; before it stands a digest in hexadecimal.
+const ENDING: &str = ".cwasm";
+
+fn is_entry(name: &std::ffi::OsStr) -> bool {
+    name.to_str()
+        .and_then(|name| name.strip_suffix(ENDING))
+        .is_some_and(|digest| {
+            digest.len() == 2 * DIGEST && digest.bytes().all(|byte| byte.is_ascii_hexdigit())
+        })
 }
 
 /// Ours, and others have none of these rights.
@@ -175,7 +190,7 @@ fn name(engine: &Engine, wasm: &[u8]) -> String {
     sink.0.update(wasm);
     let digest = sink.0.finalize();
     let mut name: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-    name.push_str(".cwasm");
+    name.push_str(ENDING);
     name
 }
 
@@ -245,10 +260,10 @@ mod tests {
         let folder = home.path().join("cache");
         let cache = Cache::open(&folder).unwrap();
         for number in 0..MOST + 10 {
-            cache
-                .write(&folder.join(format!("{number}.cwasm")), b"x")
-                .unwrap();
+            fs::write(folder.join(format!("{number}.txt")), "not ours").unwrap();
+            let name = format!("{number:064x}.cwasm");
+            cache.write(&folder.join(name), b"x").unwrap();
         }
-        assert_eq!(MOST, fs::read_dir(&folder).unwrap().count());
+        assert_eq!(2 * MOST + 10, fs::read_dir(&folder).unwrap().count());
     }
 }

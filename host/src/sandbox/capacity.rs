@@ -3,15 +3,18 @@
 
 use std::fs;
 
-use crate::config::DEFAULT_MAX_IN_FLIGHT;
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit};
 
-/// Descriptors that the program needs beside one for each request.
-const OWN_DESCRIPTORS: u64 = 64;
+use super::wasi::WasiGrants;
+use crate::config::{ConcurrencyKind, DEFAULT_MAX_IN_FLIGHT};
 
-/// Memory maps of a thread that has run Wasm, and of an instance, together; and those of the program.
-const MAPS_PER_REQUEST: u64 = 8;
+/// Descriptors, threads and memory maps that the program needs beside those of its requests.
+const OWN_DESCRIPTORS: u64 = 16;
+const OWN_THREADS: u64 = 8;
 const OWN_MAPS: u64 = 2_000;
+
+/// Memory maps of a thread that has run Wasm, and of an instance, together.
+const MAPS_PER_REQUEST: u64 = 8;
 
 /// Address space of a pooled memory (4 GiB and its guards), and of the program, in bytes.
 const SPACE_PER_REQUEST: u64 = (4 << 30) + (64 << 20);
@@ -26,61 +29,97 @@ pub(crate) struct Capacity {
     pub(crate) warning: Option<String>,
 }
 
-/// Raises the soft limit on descriptors to the hard one, and looks at what the system carries.
+/// Raises the soft limit on descriptors to the hard one, and looks at what the system carries for a
+/// service with so many granted folders.
 ///
 /// # Errors
 ///
 /// `asked` is more than that: which limit, and what to do.
-pub(crate) fn capacity(asked: Option<u32>) -> Result<Capacity, String> {
+pub(crate) fn capacity(
+    asked: Option<u32>,
+    concurrency: ConcurrencyKind,
+    folders: usize,
+) -> Result<Capacity, String> {
+    let limits = system_limits(folders);
+    if concurrency == ConcurrencyKind::Serial {
+        return Ok(Capacity {
+            max_in_flight: 1,
+            warning: None,
+        });
+    }
     let wanted = asked.unwrap_or(DEFAULT_MAX_IN_FLIGHT);
-    let Some((most, limit)) = system_limits().into_iter().min() else {
-        return Ok(Capacity {
+    match limits.into_iter().min() {
+        Some((most, limit)) if u64::from(wanted) > most => {
+            if asked.is_some() {
+                return Err(format!(
+                    "--max-in-flight {wanted} is more than the system carries: {limit} allows for {most}; raise it, or ask for less"
+                ));
+            }
+            let most = u32::try_from(most.max(1)).unwrap_or(wanted);
+            Ok(Capacity {
+                max_in_flight: most,
+                warning: Some(format!(
+                    "--max-in-flight is {most} instead of {wanted}: {limit} does not allow for more"
+                )),
+            })
+        }
+        _ => Ok(Capacity {
             max_in_flight: wanted,
             warning: None,
-        });
-    };
-    if u64::from(wanted) <= most {
-        return Ok(Capacity {
-            max_in_flight: wanted,
-            warning: None,
-        });
+        }),
     }
-    if asked.is_some() || most == 0 {
-        return Err(format!(
-            "--max-in-flight {wanted} is more than the system carries: {limit} allows for {most}; raise it, or ask for less"
-        ));
-    }
-    Ok(Capacity {
-        max_in_flight: u32::try_from(most).unwrap_or(wanted),
-        warning: Some(format!(
-            "--max-in-flight is {most} instead of {wanted}: {limit} does not allow for more"
-        )),
-    })
 }
 
 /// Each limit in requests, by its name.
-fn system_limits() -> Vec<(u64, &'static str)> {
+fn system_limits(folders: usize) -> Vec<(u64, &'static str)> {
+    let descriptors = 1 + WasiGrants::descriptors_per_request(folders);
     let mut limits = vec![(
-        raise_descriptors().saturating_sub(OWN_DESCRIPTORS),
+        raise_descriptors().saturating_sub(OWN_DESCRIPTORS) / descriptors,
         "the limit on open files (ulimit -Hn)",
     )];
-    if let Ok(space) = getrlimit(Resource::RLIMIT_AS)
-        && space.0 != RLIM_INFINITY
-    {
-        let requests = space.0.saturating_sub(OWN_SPACE) / SPACE_PER_REQUEST;
+    if let Some(space) = soft_limit(Resource::RLIMIT_AS) {
+        // Reading a handler again takes a second pool while the first still serves.
+        let requests = space.saturating_sub(OWN_SPACE) / SPACE_PER_REQUEST / 2;
         limits.push((requests, "the limit on address space (ulimit -v)"));
     }
-    if let Some(maps) = fs::read_to_string("/proc/sys/vm/max_map_count")
-        .ok()
-        .and_then(|text| text.trim().parse::<u64>().ok())
-    {
+    if let Some(maps) = number_in("/proc/sys/vm/max_map_count") {
         let requests = maps.saturating_sub(OWN_MAPS) / MAPS_PER_REQUEST;
         limits.push((
             requests,
             "the limit on memory maps (sysctl vm.max_map_count)",
         ));
     }
+    // The limit on processes counts threads, but not those of root.
+    if let Some(threads) =
+        soft_limit(Resource::RLIMIT_NPROC).filter(|_| !nix::unistd::geteuid().is_root())
+    {
+        let requests = threads.saturating_sub(OWN_THREADS);
+        limits.push((requests, "the limit on processes and threads (ulimit -u)"));
+    }
+    if let Some(threads) = cgroup_threads() {
+        let requests = threads.saturating_sub(OWN_THREADS);
+        limits.push((requests, "the control group's limit on threads (pids.max)"));
+    }
     limits
+}
+
+fn soft_limit(resource: Resource) -> Option<u64> {
+    let (soft, _) = getrlimit(resource).ok()?;
+    (soft != RLIM_INFINITY).then_some(soft)
+}
+
+fn number_in(file: &str) -> Option<u64> {
+    fs::read_to_string(file).ok()?.trim().parse().ok()
+}
+
+/// cgroups(7): the line of version 2 is `0::/path`.
+fn cgroup_threads() -> Option<u64> {
+    let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
+    let path = groups.lines().find_map(|line| line.strip_prefix("0::"))?;
+    number_in(&format!(
+        "/sys/fs/cgroup{}/pids.max",
+        path.trim_end_matches('/')
+    ))
 }
 
 fn raise_descriptors() -> u64 {

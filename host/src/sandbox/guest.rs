@@ -24,6 +24,7 @@ pub(crate) struct Guest {
     linear_memory: Option<Memory>,
     /// Where 0, 1 and 2 lead, for as long as the guest has not closed or renumbered them.
     pub(super) descriptors: Descriptors,
+    pub(super) open_files: u32,
     grants: Arc<WasiGrants>,
     stdio: Stdio,
     /// Made at the first use: most handlers need nothing of it.
@@ -48,6 +49,7 @@ impl Guest {
             memory: MemoryLimiter::new(memory_limit),
             linear_memory: None,
             descriptors: Descriptors::new(stdio),
+            open_files: 0,
             grants: grants.clone(),
             stdio,
             wasi: None,

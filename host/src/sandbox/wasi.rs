@@ -4,12 +4,18 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use wasmtime_wasi::p1::WasiP1Ctx;
-use wasmtime_wasi::{FsPerms, WasiCtxBuilder};
+use wasmtime_wasi::{FsPerms, WasiCtxBuilder, WasiView};
 
 use super::streams::{Input, Output};
 use crate::address::{Endpoint, Transport};
 use crate::config::Grants;
 use crate::request::{LogStream, Request};
+
+/// Files and folders that a module may have open at one time: each is a descriptor of the process.
+pub(super) const OPEN_FILES: u32 = 32;
+
+/// Resources of WASI that a guest may have at one time: files, folders, streams, pollables.
+const RESOURCES: usize = 256;
 
 /// The most random bytes that a component gets from one call.
 const RANDOM: u64 = 1 << 20;
@@ -108,11 +114,25 @@ impl WasiGrants {
                 true => FsPerms::ReadWrite,
                 false => FsPerms::ReadOnly,
             };
+            if folders.iter().any(|(_, guest, _)| *guest == dir.guest) {
+                return Err(format!(
+                    "--dir {host}::{}: another folder has that name already; choose another",
+                    dir.guest
+                ));
+            }
             folders.push((found, dir.guest.clone(), perms));
         }
         let mut args = vec![program.to_owned()];
         args.extend(grants.args.iter().cloned());
         Ok(WasiGrants { env, args, folders })
+    }
+
+    /// Descriptors that a request may take: of granted folders, and of what is opened in them.
+    pub(crate) fn descriptors_per_request(folders: usize) -> u64 {
+        match folders {
+            0 => 0,
+            folders => folders as u64 + u64::from(OPEN_FILES),
+        }
     }
 
     pub(super) fn has_folders(&self) -> bool {
@@ -127,11 +147,11 @@ impl WasiGrants {
         for (host, guest, perms) in &self.folders {
             builder.preopened_dir(host, guest, *perms)?;
         }
-        Ok(builder.build_p1())
+        Ok(bounded(builder.build_p1()))
     }
 
     pub(super) fn without_folders(&self, request: &Arc<Request>, stdio: Stdio) -> WasiP1Ctx {
-        self.builder(request, stdio).build_p1()
+        bounded(self.builder(request, stdio).build_p1())
     }
 
     fn builder(&self, request: &Arc<Request>, stdio: Stdio) -> WasiCtxBuilder {
@@ -159,6 +179,11 @@ impl WasiGrants {
         builder.envs(&self.env);
         builder
     }
+}
+
+fn bounded(mut wasi: WasiP1Ctx) -> WasiP1Ctx {
+    wasi.ctx().table.set_max_capacity(RESOURCES);
+    wasi
 }
 
 /// What `tcpserver` gives its children (UCSPI), and `REMOTE_ADDR`, `REMOTE_PORT` as systemd does.

@@ -17,7 +17,7 @@ use wiggle::GuestMemory;
 
 use super::guest::{Guest, HOSTCALL_FUEL, guest_memory, slice, slice_mut};
 use super::wait::{self, trap};
-use super::wasi::Descriptor;
+use super::wasi::{Descriptor, OPEN_FILES};
 use crate::request::IoError;
 
 const MODULE: &str = "wasi_snapshot_preview1";
@@ -30,6 +30,7 @@ pub(crate) mod errno {
     pub(crate) const CONNRESET: i32 = 15;
     pub(crate) const INVAL: i32 = 28;
     pub(crate) const IO: i32 = 29;
+    pub(super) const MFILE: i32 = 33;
     pub(crate) const MSGSIZE: i32 = 35;
     pub(super) const NAMETOOLONG: i32 = 37;
     pub(crate) const NOTCONN: i32 = 53;
@@ -88,6 +89,15 @@ impl Guest {
         let wasi = self.wasi();
         wasi.set_hostcall_fuel(HOSTCALL_FUEL);
         wasi
+    }
+
+    /// What was ours is wasmtime-wasi's again; what was a file makes room for another.
+    fn closed(&mut self, number: u32) {
+        if self.descriptors.get(number).is_some() {
+            self.descriptors.close(number);
+        } else {
+            self.open_files = self.open_files.saturating_sub(1);
+        }
     }
 }
 
@@ -160,7 +170,10 @@ fn fd_write(
                     return errno_of(error);
                 }
             }
-            Descriptor::Log(stream) => guest.request.log().write(stream, bytes),
+            Descriptor::Log(stream) => {
+                guest.request.charge(bytes.len()).map_err(trap)?;
+                guest.request.log().write(stream, bytes);
+            }
             Descriptor::Empty | Descriptor::Rfile => return Ok(errno::BADF),
         }
         total += bytes.len();
@@ -172,16 +185,17 @@ fn fd_write(
 fn fd_close(mut caller: Caller<'_, Guest>, fd: i32) -> wasmtime::Result<i32> {
     let result = wasmtime_wasi!(caller.fd_close(fd))?;
     if result == errno::SUCCESS {
-        caller.data_mut().descriptors.close(number(fd));
+        caller.data_mut().closed(number(fd));
     }
     Ok(result)
 }
 
 fn fd_renumber(mut caller: Caller<'_, Guest>, from: i32, to: i32) -> wasmtime::Result<i32> {
     let result = wasmtime_wasi!(caller.fd_renumber(from, to))?;
-    if result == errno::SUCCESS {
-        let descriptors = &mut caller.data_mut().descriptors;
-        descriptors.renumber(number(from), number(to));
+    if result == errno::SUCCESS && from != to {
+        let guest = caller.data_mut();
+        guest.closed(number(to));
+        guest.descriptors.renumber(number(from), number(to));
     }
     Ok(result)
 }
@@ -208,9 +222,16 @@ fn path_open(
     if !may_open(guest, fd, lookup, name)? {
         return Ok(errno::ACCES);
     }
-    wasmtime_wasi!(caller.path_open(
+    if guest.open_files >= OPEN_FILES {
+        return Ok(errno::MFILE);
+    }
+    let result = wasmtime_wasi!(caller.path_open(
         fd, lookup, path, path_len, oflags, rights, inheriting, fdflags, opened
-    ))
+    ))?;
+    if result == errno::SUCCESS {
+        caller.data_mut().open_files += 1;
+    }
+    Ok(result)
 }
 
 /// Linux's PATH_MAX, in bytes.
@@ -267,12 +288,15 @@ fn clock_now(guest: &Guest, clock: i32) -> Option<u64> {
 
 /// Asks the kernel each time: a generator in this process would be the same in a forked child.
 fn random_get(mut caller: Caller<'_, Guest>, ptr: i32, len: i32) -> wasmtime::Result<i32> {
-    let (memory, _) = guest_memory(&mut caller)?;
-    let room = slice_mut(memory, ptr, len)?;
-    match rand::rngs::SysRng.try_fill_bytes(room) {
-        Ok(()) => Ok(errno::SUCCESS),
-        Err(_) => Ok(errno::IO),
+    let (memory, guest) = guest_memory(&mut caller)?;
+    for piece in slice_mut(memory, ptr, len)?.chunks_mut(64 << 10) {
+        // A byte of randomness is some ten times the work of a byte that is copied.
+        guest.request.charge(10 * piece.len()).map_err(trap)?;
+        if rand::rngs::SysRng.try_fill_bytes(piece).is_err() {
+            return Ok(errno::IO);
+        }
     }
+    Ok(errno::SUCCESS)
 }
 
 fn proc_exit(_caller: Caller<'_, Guest>, code: i32) -> wasmtime::Result<()> {

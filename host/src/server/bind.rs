@@ -35,7 +35,7 @@ pub fn bind_and_activate(
     };
     match (&address.place, address.transport) {
         (Place::Path(_), _) if options.allow_reuse_port => Err(fail(
-            "--reuse-port is for TCP and UDP: a Unix socket has one server".to_owned(),
+            "SO_REUSEPORT is for TCP and UDP: a Unix socket has one server".to_owned(),
         )),
         (Place::Path(path), Transport::UnixDatagram) => {
             let server = UnixDatagramServer::server_bind(path, options).map_err(fail)?;

@@ -87,49 +87,64 @@ impl ShutdownHandle {
     }
 }
 
-/// How many requests may still be taken (`--max-requests`); all listeners of a program share it.
+/// How many requests are taken (`--max-requests`); all listeners of a program share it.
 pub struct Quota {
-    left: Option<AtomicU32>,
+    requests: Option<u32>,
+    /// Tickets that are out or used up, and those that are used up.
+    out: AtomicU32,
+    used: AtomicU32,
 }
 
 impl Quota {
     /// `None` for no end.
     pub fn new(requests: Option<u32>) -> Self {
         Quota {
-            left: requests.map(AtomicU32::new),
+            requests,
+            out: AtomicU32::new(0),
+            used: AtomicU32::new(0),
         }
     }
 
     pub(super) fn is_used_up(&self) -> bool {
-        self.left
-            .as_ref()
-            .is_some_and(|left| left.load(Acquire) == 0)
+        self.requests
+            .is_some_and(|requests| self.used.load(Acquire) >= requests)
     }
 
     /// A ticket for one request; it comes back unless it is used up.
     pub(super) fn take(&self) -> Option<Ticket<'_>> {
-        let Some(left) = &self.left else {
-            return Some(Ticket(None));
-        };
-        left.try_update(AcqRel, Acquire, |left| left.checked_sub(1))
-            .ok()
-            .map(|_| Ticket(Some(left)))
+        if let Some(requests) = self.requests {
+            self.out
+                .try_update(AcqRel, Acquire, |out| (out < requests).then_some(out + 1))
+                .ok()?;
+        }
+        Some(Ticket {
+            quota: self,
+            is_used: false,
+        })
     }
 }
 
 /// The right to take one request.
-pub(super) struct Ticket<'a>(Option<&'a AtomicU32>);
+pub(super) struct Ticket<'a> {
+    quota: &'a Quota,
+    is_used: bool,
+}
 
 impl Ticket<'_> {
     pub(super) fn use_up(mut self) {
-        self.0 = None;
+        self.is_used = true;
     }
 }
 
 impl Drop for Ticket<'_> {
     fn drop(&mut self) {
-        if let Some(left) = self.0 {
-            left.fetch_add(1, AcqRel);
+        if self.quota.requests.is_none() {
+            return;
+        }
+        if self.is_used {
+            self.quota.used.fetch_add(1, AcqRel);
+        } else {
+            self.quota.out.fetch_sub(1, AcqRel);
         }
     }
 }

@@ -15,6 +15,9 @@ use socket2::{SockAddr, Socket};
 use crate::address::Endpoint;
 use crate::config::LONGEST_UDP_PACKET;
 
+/// What Linux takes off the send buffer for a Unix packet, in bytes, and some more.
+const UNIX_OVERHEAD: usize = 64;
+
 /// A bound datagram socket.
 pub(crate) struct DatagramSocket {
     socket: Socket,
@@ -79,7 +82,12 @@ impl DatagramSocket {
         };
         let longest_reply = match address.as_socket() {
             Some(_) => LONGEST_UDP_PACKET as usize,
-            None => longest_packet.max(LONGEST_UDP_PACKET as usize),
+            // unix(7): a packet has to fit into the sender's buffer, with a little of its own.
+            None => {
+                let wanted = longest_packet.max(LONGEST_UDP_PACKET as usize);
+                let room = socket.send_buffer_size()?.saturating_sub(UNIX_OVERHEAD);
+                wanted.min(room)
+            }
         };
         Ok(DatagramSocket {
             socket,

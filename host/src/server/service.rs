@@ -12,6 +12,7 @@ use crate::address::Transport;
 use crate::config::Limits;
 use crate::events::{self, RequestEnded};
 use crate::handler::{Ended, Failure, Handled, RequestHandler};
+use crate::outcome::Outcome;
 use crate::request::Request;
 
 /// A handler with what bounds its requests; all listeners of a service share it.
@@ -83,15 +84,34 @@ impl Service {
         let ended = end_request(&request, handled);
         // Whoever sees the connection close finds the event in the log.
         self.log(&request, &ended);
+        request.has_ended();
         let may_drain = request.shutdown_request();
         if ended.detail.is_some() {
-            self.hooks.handle_error(request.client_address(), &ended);
+            let handle = || self.hooks.handle_error(request.client_address(), &ended);
+            // The panic itself is told by the program's panic hook; the request has ended anyhow.
+            let _ = catch_unwind(AssertUnwindSafe(handle));
         }
         if may_drain {
             request.drain(self.linger);
         }
         close_request(request);
         ended
+    }
+
+    /// No thread was to be had for a request: its connection is closed.
+    pub(super) fn not_served(&self, request: &Request, error: &std::io::Error) {
+        self.log(
+            request,
+            &Ended {
+                outcome: Outcome::HostError,
+                duration: request.started().elapsed(),
+                cpu: Duration::ZERO,
+                memory_peak: 0,
+                log_dropped: 0,
+                detail: Some(format!("no thread is to be had: {error}")),
+            },
+        );
+        request.shutdown_request();
     }
 
     fn log(&self, request: &Request, ended: &Ended) {
@@ -128,7 +148,7 @@ fn end_request(request: &Request, handled: Handled) -> Ended {
     let by_handler = handled
         .result
         .as_ref()
-        .map_or_else(Failure::outcome, |()| crate::Outcome::Ok);
+        .map_or_else(Failure::outcome, |()| Outcome::Ok);
     Ended {
         outcome: request.outcome(by_handler),
         duration: request.started().elapsed(),

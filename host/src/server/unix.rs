@@ -14,7 +14,6 @@ use super::datagram::DatagramSocket;
 use super::listener::{Accepted, BindOptions, Listener};
 use super::udp::Packets;
 use crate::address::{Endpoint, Transport};
-use crate::config::{LONGEST_UDP_PACKET, Size};
 use crate::request::Stream;
 
 /// A listening Unix stream socket.
@@ -76,9 +75,7 @@ impl UnixDatagramServer {
     /// What is wrong, and what to do.
     pub(super) fn server_bind(path: &Path, options: &BindOptions) -> Result<Self, String> {
         let (socket, name) = bind(path, Type::DGRAM)?;
-        // A Unix packet is as long as the sender's buffer lets it be; `none` is what Linux allows by
-        // default (socket(7), wmem_max).
-        let max_packet_size = options.max_packet_size.min(LONGEST_UNIX_PACKET.0 as usize);
+        let max_packet_size = options.max_packet_size.min(LONGEST_UNIX_PACKET);
         let socket = DatagramSocket::new(socket, max_packet_size).map_err(|e| e.to_string())?;
         Ok(UnixDatagramServer {
             packets: Packets::new(socket, max_packet_size),
@@ -87,7 +84,9 @@ impl UnixDatagramServer {
     }
 }
 
-const LONGEST_UNIX_PACKET: Size = Size(LONGEST_UDP_PACKET * 16);
+/// A sender's buffer bounds its packets (unix(7)), so `none` needs a bound of ours, in bytes: it is room
+/// that is reserved once.
+const LONGEST_UNIX_PACKET: usize = 1 << 20;
 
 impl Listener for UnixDatagramServer {
     fn transport(&self) -> Transport {
