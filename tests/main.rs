@@ -17,6 +17,7 @@ mod examples;
 mod grants;
 mod handlers;
 mod harness;
+mod hostile;
 mod idle_timeout;
 mod isolation;
 mod lifecycle;

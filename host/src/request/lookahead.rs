@@ -132,6 +132,24 @@ mod tests {
     }
 
     #[test]
+    fn a_part_of_a_long_line_is_not_taken_for_the_whole() {
+        let mut ahead = Lookahead::default();
+        let mut left = CAPACITY + 1;
+        let mut recv = |room: &mut [u8]| {
+            let count = room.len().min(left);
+            left -= count;
+            match count {
+                0 => Err(IoError::TimedOut),
+                count => Ok(count),
+            }
+        };
+        assert_eq!(
+            Err(IoError::TimedOut),
+            line(&mut ahead, 3 * CAPACITY, &mut recv)
+        );
+    }
+
+    #[test]
     fn a_line_longer_than_the_capacity_passes_through() {
         let mut ahead = Lookahead::default();
         let total = 3 * CAPACITY + 7;

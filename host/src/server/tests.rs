@@ -16,10 +16,11 @@ use super::{
     Accepted, DefaultHooks, Listener, Quota, Server, ServerHooks, Service, ShutdownHandle,
 };
 use crate::address::{Endpoint, Transport};
-use crate::concurrency::{Concurrency, Process, Serial, Threads};
+use crate::concurrency::{Concurrency, InFlight, Permit, Process, Serial, Threads};
 use crate::config::Limits;
 use crate::handler::{Ended, Handled, RequestHandler};
 use crate::outcome::Outcome;
+use crate::poll::Waker;
 use crate::request::{InMemory, Request};
 
 /// Always readable; answers what its script says, then that nothing waits.
@@ -264,4 +265,47 @@ fn handle_request_serves_one_or_times_out() {
     assert_eq!(1, running.outcomes.try_iter().count());
     server.handle_request();
     assert_eq!(1, hooks.timeouts.load(SeqCst));
+}
+
+/// Another thread stops the server just when room for a request was found.
+struct StoppedMeanwhile {
+    serial: Serial,
+    shutdown: Mutex<Option<ShutdownHandle>>,
+}
+
+impl Concurrency for Arc<StoppedMeanwhile> {
+    fn in_flight(&self) -> &Arc<InFlight> {
+        self.serial.in_flight()
+    }
+
+    fn reserve(&self, waker: &Arc<Waker>) -> Option<Permit> {
+        let permit = self.serial.reserve(waker);
+        if let Some(shutdown) = &*self.shutdown.lock().unwrap() {
+            shutdown.request();
+        }
+        permit
+    }
+
+    fn process_request(&self, permit: Permit, request: Arc<Request>) -> io::Result<()> {
+        self.serial.process_request(permit, request)
+    }
+}
+
+#[test]
+fn a_request_is_not_taken_after_a_stop_that_found_none_in_flight() {
+    let mut stopped = None;
+    let (listener, calls) = Flaky::new([Ok(Some(()))]);
+    let running = server(listener, DefaultHooks, None, |process| {
+        let concurrency = Arc::new(StoppedMeanwhile {
+            serial: Serial::new(process),
+            shutdown: Mutex::new(None),
+        });
+        stopped = Some(concurrency.clone());
+        Arc::new(concurrency)
+    });
+    let stopped = stopped.unwrap();
+    *stopped.shutdown.lock().unwrap() = Some(running.shutdown.clone());
+    running.server.serve_forever(None);
+    assert_eq!(0, calls.load(SeqCst));
+    assert_eq!(0, stopped.in_flight().count());
 }
