@@ -50,6 +50,7 @@ mod request;
 mod sandbox;
 mod server;
 
+#[doc(hidden)]
 pub mod cli;
 
 pub use address::{AddressError, Endpoint, ListenAddress, Place, Transport};

@@ -13,8 +13,8 @@ const OWN_DESCRIPTORS: u64 = 16;
 const OWN_THREADS: u64 = 8;
 const OWN_MAPS: u64 = 2_000;
 
-/// Memory maps of a thread that has run Wasm, and of an instance, together.
-const MAPS_PER_REQUEST: u64 = 8;
+/// Memory maps of a thread that has run Wasm, and of an instance, together, as /proc/self/maps shows them.
+const MAPS_PER_REQUEST: u64 = 10;
 
 /// Address space of a pooled memory (4 GiB and its guards), and of the program, in bytes.
 const SPACE_PER_REQUEST: u64 = (4 << 30) + (64 << 20);
