@@ -1,21 +1,16 @@
 //! Kind *component*, and commands that are components: what exports `handle`, or `wasi:cli/run`.
 
-use std::sync::Arc;
-
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, ComponentExportIndex, Instance, InstancePre, Linker, Type};
 use wasmtime::{Engine, Store};
 
-use super::instances::Instances;
 use super::life::{self, Step, StepError};
 use super::load_error::{LoadError, names};
-use super::{Handled, wit};
-use crate::request::Request;
-use crate::sandbox::{Guest, WasiGrants, link_preview2};
+use super::wit;
+use crate::sandbox::{Guest, link_preview2};
 
 /// A component that is ready to be set up.
 pub(super) struct ComponentHandler {
-    instances: Instances,
     pre: InstancePre<Guest>,
     body: Body,
 }
@@ -89,29 +84,23 @@ fn is_offered(name: &str) -> bool {
 
 impl ComponentHandler {
     /// Checks a component completely and links it.
-    pub(super) fn new(
-        component: &Component,
-        memory_limit: u64,
-        grants: Arc<WasiGrants>,
-    ) -> Result<Self, LoadError> {
-        let engine = component.engine().clone();
+    pub(super) fn new(component: &Component) -> Result<Self, LoadError> {
+        let engine = component.engine();
         let mut problems = Vec::new();
-        let handle = component.get_export_index(None, Step::Handle.name());
-        let body = match (handle, run_export(component, &mut problems)) {
-            (Some(_), _) => Body::Handler(
-                Step::ALL.map(|step| step_export(component, step.name(), &mut problems)),
-            ),
-            (None, Some(run)) => Body::Command(run),
-            (None, None) => {
-                let component_type = component.component_type();
-                return Err(LoadError::NoHandler(names(
-                    component_type
-                        .exports(&engine)
-                        .map(|(name, _)| name.to_owned()),
-                )));
-            }
+        let has_handle = component.get_export_index(None, Step::Handle.name());
+        let body = if has_handle.is_some() {
+            let exports = Step::ALL.map(|step| step_export(component, step.name(), &mut problems));
+            Body::Handler(exports)
+        } else if let Some(run) = run_export(component, &mut problems) {
+            Body::Command(run)
+        } else {
+            let component_type = component.component_type();
+            let exports = component_type.exports(engine);
+            return Err(LoadError::NoHandler(names(
+                exports.map(|(name, _)| name.to_owned()),
+            )));
         };
-        for (name, _) in component.component_type().imports(&engine) {
+        for (name, _) in component.component_type().imports(engine) {
             if !is_offered(name) {
                 problems.push(format!(
                     "import `{name}` is not offered; the host has socketserver:handler@1 and wasi:cli/imports@0.2"
@@ -121,31 +110,19 @@ impl ComponentHandler {
         if !problems.is_empty() {
             return Err(LoadError::NotServed(problems));
         }
-        let linker = linker(&engine).map_err(LoadError::Engine)?;
+        let linker = linker(engine).map_err(LoadError::Engine)?;
         let pre = linker
             .instantiate_pre(component)
             .map_err(|error| LoadError::NotServed(vec![format!("{error:#}")]))?;
-        Ok(ComponentHandler {
-            instances: Instances {
-                engine,
-                memory_limit,
-                grants,
-                is_command: matches!(body, Body::Command(_)),
-            },
-            pre,
-            body,
-        })
+        Ok(ComponentHandler { pre, body })
     }
 
     pub(super) fn is_command(&self) -> bool {
-        self.instances.is_command
+        matches!(self.body, Body::Command(_))
     }
 
-    pub(super) fn finish_request(&self, request: &Arc<Request>) -> wasmtime::Result<Handled> {
-        self.instances.serve(request, |store| self.run(store))
-    }
-
-    fn run(&self, store: &mut Store<Guest>) -> Result<(), StepError> {
+    /// Instantiates, and calls what the contract says.
+    pub(super) fn run(&self, store: &mut Store<Guest>) -> Result<(), StepError> {
         let instance = self
             .pre
             .instantiate(&mut *store)

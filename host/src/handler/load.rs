@@ -14,6 +14,7 @@ use wasmtime::component::Component;
 use wasmtime::{Engine, Module, ResourcesRequired};
 
 use super::component::ComponentHandler;
+use super::instances::Instances;
 use super::load_error::LoadError;
 use super::module::ModuleHandler;
 use crate::config::{Grants, Limits};
@@ -70,6 +71,13 @@ pub(super) enum Wasm {
     Component(ComponentHandler),
 }
 
+/// What [`Loader::load`] makes of a file.
+pub(super) struct Loaded {
+    pub(super) wasm: Wasm,
+    pub(super) instances: Instances,
+    pub(super) info: LoadInfo,
+}
+
 /// How a handler was loaded.
 #[derive(Clone, Debug)]
 pub struct LoadInfo {
@@ -84,7 +92,7 @@ pub struct LoadInfo {
 }
 
 impl Loader {
-    pub(super) fn load(&self) -> Result<(Wasm, LoadInfo), LoadError> {
+    pub(super) fn load(&self) -> Result<Loaded, LoadError> {
         let started = Instant::now();
         let program = self.path.file_name().unwrap_or_default().to_string_lossy();
         let grants = WasiGrants::new(&self.grants, &program).map_err(LoadError::Grant)?;
@@ -108,10 +116,10 @@ impl Loader {
             Engines::serving(&required, self.instances, limit).map_err(LoadError::Engine)?;
         let wasm = if is_component {
             let component = compiled.component(&engine).map_err(LoadError::Engine)?;
-            Wasm::Component(ComponentHandler::new(&component, limit, grants)?)
+            Wasm::Component(ComponentHandler::new(&component)?)
         } else {
             let module = compiled.module(&engine).map_err(LoadError::Engine)?;
-            Wasm::Module(ModuleHandler::new(&module, limit, grants)?)
+            Wasm::Module(ModuleHandler::new(&module)?)
         };
         let info = LoadInfo {
             size: file.len() as u64,
@@ -119,7 +127,20 @@ impl Loader {
             took: started.elapsed(),
             initial_memory,
         };
-        Ok((wasm, info))
+        let instances = Instances {
+            engine,
+            memory_limit: limit,
+            grants,
+            is_command: match &wasm {
+                Wasm::Module(handler) => handler.is_command(),
+                Wasm::Component(handler) => handler.is_command(),
+            },
+        };
+        Ok(Loaded {
+            wasm,
+            instances,
+            info,
+        })
     }
 
     /// The binary format of what was read.

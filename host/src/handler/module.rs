@@ -6,17 +6,15 @@ use wasmtime::{
     Engine, ExternType, Instance, InstancePre, Linker, Module, ModuleExport, Store, ValType,
 };
 
-use super::instances::Instances;
+use super::abi;
 use super::life::{self, Step, StepError};
 use super::load_error::{LoadError, names};
-use super::{Handled, abi};
 use crate::config::Limits;
 use crate::request::{InMemory, Request};
-use crate::sandbox::{Guest, Stdio, WasiGrants, link_preview1};
+use crate::sandbox::{Guest, Stdio, link_preview1};
 
 /// A module that is ready to be set up.
 pub(super) struct ModuleHandler {
-    instances: Instances,
     pre: InstancePre<Guest>,
     memory: Option<ModuleExport>,
     initialize: Option<Export>,
@@ -41,12 +39,8 @@ struct Export {
 
 impl ModuleHandler {
     /// Checks a module completely and links it.
-    pub(super) fn new(
-        module: &Module,
-        memory_limit: u64,
-        grants: Arc<WasiGrants>,
-    ) -> Result<Self, LoadError> {
-        let engine = module.engine().clone();
+    pub(super) fn new(module: &Module) -> Result<Self, LoadError> {
+        let engine = module.engine();
         let mut problems = Vec::new();
         let body = if module.get_export("handle").is_some() {
             let exports = Step::ALL.map(|step| export(module, step.name(), &mut problems));
@@ -70,7 +64,7 @@ impl ModuleHandler {
             None if module.imports().len() == 0 => {}
             None => problems.push("export `memory` is missing".to_owned()),
         }
-        let linker = linker(&engine).map_err(LoadError::Engine)?;
+        let linker = linker(engine).map_err(LoadError::Engine)?;
         check_imports(module, &linker, &mut problems)?;
         if !problems.is_empty() {
             return Err(LoadError::NotServed(problems));
@@ -79,12 +73,6 @@ impl ModuleHandler {
             .instantiate_pre(module)
             .map_err(|error| LoadError::NotServed(vec![format!("{error:#}")]))?;
         Ok(ModuleHandler {
-            instances: Instances {
-                engine,
-                memory_limit,
-                grants,
-                is_command: matches!(body, Body::Command(_)),
-            },
             pre,
             memory,
             initialize,
@@ -93,14 +81,11 @@ impl ModuleHandler {
     }
 
     pub(super) fn is_command(&self) -> bool {
-        self.instances.is_command
+        matches!(self.body, Body::Command(_))
     }
 
-    pub(super) fn finish_request(&self, request: &Arc<Request>) -> wasmtime::Result<Handled> {
-        self.instances.serve(request, |store| self.run(store))
-    }
-
-    fn run(&self, store: &mut Store<Guest>) -> Result<(), StepError> {
+    /// Instantiates, and calls what the contract says.
+    pub(super) fn run(&self, store: &mut Store<Guest>) -> Result<(), StepError> {
         let instance = self
             .pre
             .instantiate(&mut *store)

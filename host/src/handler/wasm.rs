@@ -2,17 +2,14 @@
 
 use std::sync::Arc;
 
-use super::load::{Kind, LoadInfo, Loader, Wasm};
+use super::load::{Kind, LoadInfo, Loaded, Loader, Wasm};
 use super::load_error::LoadError;
 use super::{Failure, Handled, RequestHandler};
 use crate::request::Request;
 use crate::sandbox::enter_runtime;
 
 /// A compiled, checked and linked handler. Every request gets an instance of its own.
-pub struct WasmHandler {
-    wasm: Wasm,
-    info: LoadInfo,
-}
+pub struct WasmHandler(Loaded);
 
 impl WasmHandler {
     /// Reads, compiles, checks and links a handler.
@@ -21,15 +18,13 @@ impl WasmHandler {
     ///
     /// [`LoadError`]: what is wrong with the file, or why it would not be served.
     pub fn load(loader: &Loader) -> Result<Self, LoadError> {
-        let (wasm, info) = loader.load()?;
-        Ok(WasmHandler { wasm, info })
+        loader.load().map(WasmHandler)
     }
 
     /// What the file is.
     pub fn kind(&self) -> Kind {
-        match &self.wasm {
-            Wasm::Module(handler) if handler.is_command() => Kind::Command,
-            Wasm::Component(handler) if handler.is_command() => Kind::Command,
+        match &self.0.wasm {
+            _ if self.0.instances.is_command => Kind::Command,
             Wasm::Module(_) => Kind::Module,
             Wasm::Component(_) => Kind::Component,
         }
@@ -37,17 +32,17 @@ impl WasmHandler {
 
     /// How it was loaded.
     pub fn info(&self) -> &LoadInfo {
-        &self.info
+        &self.0.info
     }
 }
 
 impl RequestHandler for WasmHandler {
     fn finish_request(&self, request: &Arc<Request>) -> Handled {
         let _runtime = enter_runtime();
-        let handled = match &self.wasm {
-            Wasm::Module(handler) => handler.finish_request(request),
-            Wasm::Component(handler) => handler.finish_request(request),
-        };
+        let handled = self.0.instances.serve(request, |store| match &self.0.wasm {
+            Wasm::Module(handler) => handler.run(store),
+            Wasm::Component(handler) => handler.run(store),
+        });
         handled.unwrap_or_else(|error| Handled {
             result: Err(Failure::Host(format!("{error:#}"))),
             memory_peak: 0,
