@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use sandsock::config::{Grants, Limits};
+use sandsock::config::Limits;
 use sandsock::{InMemory, Loader, Request, RequestHandler, WasmHandler};
 
 /// Reads up to 64 bytes and writes them: the smallest handler that does something.
@@ -42,12 +42,8 @@ fn bench(criterion: &mut Criterion) {
 fn measure(criterion: &mut Criterion, name: &str, path: &Path) {
     let limits = Limits::default();
     let handler = WasmHandler::load(&Loader {
-        path: path.to_owned(),
-        max_size: 64 << 20,
-        cache: None,
-        limits: limits.clone(),
-        grants: Grants::default(),
         instances: 64,
+        ..Loader::new(path)
     })
     .expect("the handler is one");
     criterion.bench_function(name, |bencher| {

@@ -49,25 +49,25 @@ impl Transport {
 
 /// An address to listen on, as it was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ListenAddress {
-    /// The scheme.
-    pub transport: Transport,
-    /// What follows it.
-    pub place: Place,
-}
-
-/// The part of an address behind the scheme.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
-    /// `host:port`; a name is resolved when the service starts, once.
+pub(crate) enum ListenAddress {
+    /// `tcp://host:port`, `udp://host:port`; a name is resolved when the service starts, once.
     Inet {
+        /// TCP or UDP.
+        transport: Transport,
         /// A name or an IP address, without brackets.
         host: String,
         /// 0 lets the system choose.
         port: u16,
     },
-    /// A path, or with a leading `@` an abstract name.
-    Path(PathBuf),
+    /// `unix:///path`, `unixgram:///path`.
+    Unix {
+        /// Stream or datagrams.
+        transport: Transport,
+        /// A path, or with a leading `@` an abstract name.
+        path: PathBuf,
+    },
+    /// `fd://3`, `fd://NAME`: a socket that another program has opened.
+    HandedOver(String),
 }
 
 /// Why an address does not parse.
@@ -75,7 +75,7 @@ pub enum Place {
 pub enum AddressError {
     /// There is no scheme that we know.
     #[error(
-        "address `{0}` has no known scheme: write tcp://HOST:PORT, udp://HOST:PORT, unix:///PATH or unixgram:///PATH"
+        "address `{0}` has no known scheme: write tcp://HOST:PORT, udp://HOST:PORT, unix:///PATH, unixgram:///PATH or fd://N"
     )]
     Scheme(String),
     /// The host is missing.
@@ -96,33 +96,33 @@ pub enum AddressError {
         "address `{0}` needs the path of a socket of at most 107 bytes, as in unix:///run/echo.sock"
     )]
     Path(String),
+    /// A descriptor's number or name is missing.
+    #[error(
+        "address `{0}` needs the number or the name of a socket that was handed over, as in fd://3"
+    )]
+    HandedOver(String),
 }
 
 impl FromStr for ListenAddress {
     type Err = AddressError;
 
     fn from_str(text: &str) -> Result<Self, AddressError> {
-        let (transport, rest) = [
-            Transport::Tcp,
-            Transport::Udp,
-            Transport::UnixStream,
-            Transport::UnixDatagram,
-        ]
-        .into_iter()
-        .find_map(|transport| {
-            let rest = text.strip_prefix(transport.scheme())?;
-            Some((transport, rest.strip_prefix("://")?))
-        })
-        .ok_or_else(|| AddressError::Scheme(text.to_owned()))?;
-        let place = match transport {
-            Transport::Tcp | Transport::Udp => parse_inet(text, rest)?,
-            Transport::UnixStream | Transport::UnixDatagram => parse_path(text, rest)?,
-        };
-        Ok(ListenAddress { transport, place })
+        let (scheme, rest) = text
+            .split_once("://")
+            .ok_or_else(|| AddressError::Scheme(text.to_owned()))?;
+        match scheme {
+            "tcp" => parse_inet(text, rest, Transport::Tcp),
+            "udp" => parse_inet(text, rest, Transport::Udp),
+            "unix" => parse_path(text, rest, Transport::UnixStream),
+            "unixgram" => parse_path(text, rest, Transport::UnixDatagram),
+            "fd" if rest.is_empty() => Err(AddressError::HandedOver(text.to_owned())),
+            "fd" => Ok(ListenAddress::HandedOver(rest.to_owned())),
+            _ => Err(AddressError::Scheme(text.to_owned())),
+        }
     }
 }
 
-fn parse_inet(text: &str, rest: &str) -> Result<Place, AddressError> {
+fn parse_inet(text: &str, rest: &str, transport: Transport) -> Result<ListenAddress, AddressError> {
     let (host, port) = rest
         .rsplit_once(':')
         .ok_or_else(|| AddressError::Port(text.to_owned()))?;
@@ -143,51 +143,57 @@ fn parse_inet(text: &str, rest: &str) -> Result<Place, AddressError> {
     let port = port
         .parse()
         .map_err(|_| AddressError::Port(text.to_owned()))?;
-    Ok(Place::Inet {
+    Ok(ListenAddress::Inet {
+        transport,
         host: host.to_owned(),
         port,
     })
 }
 
-fn parse_path(text: &str, rest: &str) -> Result<Place, AddressError> {
+fn parse_path(text: &str, rest: &str, transport: Transport) -> Result<ListenAddress, AddressError> {
     // unix(7): sun_path has 108 bytes; a path needs one of them for its end.
     if rest.is_empty() || rest == "@" || rest.len() > 107 || rest.contains('\0') {
         return Err(AddressError::Path(text.to_owned()));
     }
-    Ok(Place::Path(PathBuf::from(rest)))
+    Ok(ListenAddress::Unix {
+        transport,
+        path: PathBuf::from(rest),
+    })
 }
 
-impl ListenAddress {
-    /// The IP addresses behind an address of scheme `tcp` or `udp`; empty for a path.
-    ///
-    /// # Errors
-    ///
-    /// What the resolver says.
-    pub fn resolve(&self) -> io::Result<Vec<SocketAddr>> {
-        match &self.place {
-            Place::Inet { host, port } => {
-                let mut found: Vec<SocketAddr> = (host.as_str(), *port)
-                    .to_socket_addrs()?
-                    // IPv4 in the clothes of IPv6 is IPv4: a socket for IPv6 alone refuses it.
-                    .map(|address| SocketAddr::new(address.ip().to_canonical(), address.port()))
-                    .collect();
-                found.dedup();
-                Ok(found)
-            }
-            Place::Path(_) => Ok(Vec::new()),
-        }
-    }
+/// The IP addresses that a host stands for. IPv4 in the clothes of IPv6 is IPv4: a socket for IPv6
+/// alone refuses it.
+///
+/// # Errors
+///
+/// What the resolver says.
+pub(crate) fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    let mut found: Vec<SocketAddr> = (host, port)
+        .to_socket_addrs()?
+        .map(|address| SocketAddr::new(address.ip().to_canonical(), address.port()))
+        .collect();
+    found.dedup();
+    Ok(found)
 }
 
 impl fmt::Display for ListenAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = self.transport.scheme();
-        match &self.place {
-            Place::Inet { host, port } if host.contains(':') => {
-                write!(f, "{scheme}://[{host}]:{port}")
+        match self {
+            ListenAddress::Inet {
+                transport,
+                host,
+                port,
+            } => {
+                let scheme = transport.scheme();
+                match host.contains(':') {
+                    true => write!(f, "{scheme}://[{host}]:{port}"),
+                    false => write!(f, "{scheme}://{host}:{port}"),
+                }
             }
-            Place::Inet { host, port } => write!(f, "{scheme}://{host}:{port}"),
-            Place::Path(path) => write!(f, "{scheme}://{}", path.display()),
+            ListenAddress::Unix { transport, path } => {
+                write!(f, "{}://{}", transport.scheme(), path.display())
+            }
+            ListenAddress::HandedOver(name) => write!(f, "fd://{name}"),
         }
     }
 }

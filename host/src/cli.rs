@@ -2,6 +2,7 @@
 //! do; its causes stand below it.
 
 mod check;
+mod fork_loop;
 mod log;
 mod run;
 mod serve;
@@ -48,6 +49,8 @@ enum Verb {
     Run(run::RunArgs),
     /// Say what a file is and whether it would be served
     Check(check::CheckArgs),
+    #[command(hide = true)]
+    ForkLoop(fork_loop::ForkLoopArgs),
 }
 
 /// The handler and what it is given: the same for every verb.
@@ -68,16 +71,22 @@ struct HandlerArgs {
 
 impl HandlerArgs {
     fn loader(&self, instances: u32) -> anyhow::Result<Loader> {
+        Ok(Loader {
+            cache: self.cache()?,
+            ..self.loader_without_cache(instances)
+        })
+    }
+
+    fn loader_without_cache(&self, instances: u32) -> Loader {
         let mut grants = self.grants.clone();
         grants.args.clone_from(&self.args);
-        Ok(Loader {
-            path: self.handler.clone(),
+        Loader {
             max_size: self.load.max_handler_size.get().map_or(u64::MAX, |s| s.0),
-            cache: self.cache()?,
             limits: self.limits.limits(),
             grants,
             instances,
-        })
+            ..Loader::new(&self.handler)
+        }
     }
 
     /// The requests in flight that `serve` would have with these options.
@@ -129,6 +138,7 @@ pub fn main() -> ExitCode {
         Verb::Serve(args) => serve::main(args),
         Verb::Run(args) => run::main(args),
         Verb::Check(args) => check::main(args),
+        Verb::ForkLoop(args) => fork_loop::main(args),
     };
     log::flush();
     match result {

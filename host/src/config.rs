@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 pub use values::{DirGrant, EnvGrant, Limit, Size, Span};
-use values::{bounded_duration, bounded_size, positive_count, whole_duration};
+use values::{bounded_duration, bounded_size, file_mode, positive_count, whole_duration};
 
 /// How requests are processed (Python: the mix-in).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -19,6 +19,20 @@ pub enum ConcurrencyKind {
     /// One request a thread; threads are kept and used again (Python: `ThreadingMixIn`)
     #[default]
     Threads,
+    /// One request a process, forked for it (Python: `ForkingMixIn`)
+    Fork,
+}
+
+impl ConcurrencyKind {
+    /// Requests at one time where nobody asks for another number.
+    pub const fn default_max_in_flight(self) -> u32 {
+        match self {
+            ConcurrencyKind::Serial => 1,
+            ConcurrencyKind::Threads => 1024,
+            // Python's `max_children`.
+            ConcurrencyKind::Fork => 40,
+        }
+    }
 }
 
 /// What bounds one request. `None` switches a limit off.
@@ -134,7 +148,7 @@ pub struct ServiceOptions {
     /// How requests are processed
     #[arg(long, value_enum, default_value_t)]
     pub concurrency: ConcurrencyKind,
-    /// Requests at one time; above it accepting waits [default: 1024, or what the system carries]
+    /// Requests at one time; above it accepting waits [default: 1024, with fork 40, or what the system carries]
     #[arg(long, value_name = "N", value_parser = positive_count)]
     pub max_in_flight: Option<u32>,
     /// Connections that wait to be accepted (Python's `request_queue_size`)
@@ -146,6 +160,12 @@ pub struct ServiceOptions {
     /// Do not serve IPv4 on `[::]`
     #[arg(long)]
     pub ipv6_only: bool,
+    /// Mode of a Unix socket's file, in octal [default: what the umask leaves]
+    #[arg(long, value_name = "MODE", value_parser = file_mode)]
+    pub socket_mode: Option<u32>,
+    /// Owner of a Unix socket's file
+    #[arg(long, value_name = "USER[:GROUP]")]
+    pub socket_owner: Option<String>,
     /// Send small writes at once (Python's `disable_nagle_algorithm`)
     #[arg(long)]
     pub nodelay: bool,
@@ -166,6 +186,17 @@ pub struct ServiceOptions {
     pub shutdown_grace: Span,
 }
 
+impl ServiceOptions {
+    /// After how many requests the service ends.
+    pub fn quota(&self) -> Option<u32> {
+        if self.once {
+            Some(1)
+        } else {
+            self.max_requests
+        }
+    }
+}
+
 impl Default for ServiceOptions {
     fn default() -> Self {
         ServiceOptions {
@@ -174,6 +205,8 @@ impl Default for ServiceOptions {
             backlog: 128,
             reuse_port: false,
             ipv6_only: false,
+            socket_mode: None,
+            socket_owner: None,
             nodelay: false,
             max_requests: None,
             once: false,
@@ -183,9 +216,6 @@ impl Default for ServiceOptions {
         }
     }
 }
-
-/// Requests in flight where nobody asks for another number.
-pub const DEFAULT_MAX_IN_FLIGHT: u32 = 1024;
 
 /// The longest packet that UDP over IPv4 can carry: 65,535 bytes less the headers of IP and UDP.
 pub const LONGEST_UDP_PACKET: u64 = 65_507;

@@ -2,6 +2,7 @@
 //! into lines.
 
 use std::fmt::Display;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use crate::outcome::Outcome;
@@ -36,6 +37,7 @@ pub(crate) fn request(ended: &RequestEnded<'_>) {
                 id = ended.id,
                 client = %ended.client,
                 thread = thread(),
+                pid = child(),
                 outcome = ended.outcome.as_str(),
                 duration_us = micros(ended.duration),
                 cpu_us = micros(ended.cpu),
@@ -62,6 +64,7 @@ pub(crate) fn guest(service: &str, id: u64, stream: &str, line: &str) {
         service,
         id,
         thread = thread(),
+        pid = child(),
         stream,
         line,
     );
@@ -131,6 +134,37 @@ pub(crate) fn stopped(cut: usize) {
     }
 }
 
+/// A process was started that takes requests and forks a child for each.
+pub(crate) fn fork_started(service: &str, pid: u32) {
+    tracing::debug!(event = "fork-started", service, pid);
+}
+
+/// A process that forks has died; the connections that wait are served by the next one.
+pub(crate) fn fork_died(service: &str, pid: u32, detail: &str, again_in: Duration) {
+    tracing::error!(
+        event = "fork-died",
+        service,
+        pid,
+        detail,
+        again_in_ms = u64::try_from(again_in.as_millis()).unwrap_or(u64::MAX)
+    );
+}
+
+/// A process that forks could not be started again.
+pub(crate) fn fork_failed(service: &str, detail: &str, again_in: Duration) {
+    tracing::error!(
+        event = "fork-failed",
+        service,
+        detail,
+        again_in_ms = u64::try_from(again_in.as_millis()).unwrap_or(u64::MAX)
+    );
+}
+
+/// What a process of ours has written to its standard error: the words of one that aborts.
+pub(crate) fn fork_said(detail: &str) {
+    tracing::error!(event = "fork-said", detail);
+}
+
 /// A handler is in service.
 pub(crate) fn loaded(service: &str, handler: &str, kind: &str, cached: bool, took: Duration) {
     tracing::info!(
@@ -163,8 +197,23 @@ pub(crate) fn warning(detail: &str) {
     tracing::warn!(event = "warning", detail);
 }
 
-fn thread() -> String {
-    std::thread::current().name().unwrap_or("").to_owned()
+/// The thread's name, as Python has it; in a forked child its number says more.
+fn thread() -> Option<String> {
+    match IN_CHILD.load(Relaxed) {
+        true => None,
+        false => Some(std::thread::current().name().unwrap_or("").to_owned()),
+    }
+}
+
+static IN_CHILD: AtomicBool = AtomicBool::new(false);
+
+/// From now on events name this process.
+pub(crate) fn in_child() {
+    IN_CHILD.store(true, Relaxed);
+}
+
+fn child() -> Option<u32> {
+    IN_CHILD.load(Relaxed).then(std::process::id)
 }
 
 fn micros(duration: Duration) -> u64 {

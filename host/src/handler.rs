@@ -10,6 +10,7 @@ mod life;
 mod load;
 mod load_error;
 mod module;
+mod native;
 mod wasm;
 mod wit;
 
@@ -21,6 +22,7 @@ use crate::request::Request;
 
 pub use load::{Kind, LoadInfo, Loader};
 pub use load_error::LoadError;
+pub use native::{BaseRequestHandler, HandlerError, handler_fn, native};
 pub use wasm::WasmHandler;
 
 /// Python's `RequestHandlerClass`: what serves a request.

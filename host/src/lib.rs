@@ -3,11 +3,11 @@
 //! ```text
 //!  client ─▶ get_request ─▶ verify_request ─▶ process_request ─▶ finish_request ─▶ shutdown_request ─▶ close_request
 //!            server/{tcp,     ServerHooks       concurrency/       handler.rs        request/stream.rs
-//!            udp,unix}                          {serial,threads}     setup
-//!                                                                    handle ◀─▶ rfile / wfile ◀─▶ socket
+//!            udp,unix}                          {serial,threads,    setup
+//!                                              fork}                handle ◀─▶ rfile / wfile ◀─▶ socket
 //!                                                                    finish      request/{stream,datagram}
 //!                                                                      ▲
-//!                                       handler/{module,component}    three kinds of .wasm
+//!                                       handler/{module,component}    three kinds of .wasm, and native ones
 //!                                       sandbox/{engine,memory,wasi}  one way to be held
 //! ```
 //!
@@ -15,29 +15,32 @@
 //! limit. `handler/` knows nothing of sockets, `server/` nothing of Wasm, `concurrency/` neither;
 //! `sandbox/` is the only place that configures the Wasm engine.
 //!
+//! A program starts with [`Server`]: an address, and a [`WasmHandler`] or a function as the handler.
+//!
 //! # Where Python's names are
 //!
 //! | Python | here |
 //! |---|---|
-//! | `BaseServer` | [`Server`], in `server.rs` |
-//! | `serve_forever`, `handle_request`, `timeout` | [`Server::serve_forever`], [`Server::handle_request`], [`Server::timeout`] |
-//! | `shutdown` | [`ShutdownHandle::shutdown`], in `server/control.rs` |
-//! | `server_address`, `fileno` | [`Server::server_address`], [`Server`]'s `AsFd` |
-//! | `server_bind`, `server_activate`, `bind_and_activate`, `server_close` | [`bind_and_activate`], in `server/bind.rs`; dropping the server closes it |
+//! | `BaseServer` | `BaseServer`, in `server.rs` |
+//! | `TCPServer`, `UDPServer`, `UnixStreamServer`, `UnixDatagramServer` | [`Server`], by its address; `server/tcp.rs`, `server/udp.rs`, `server/unix.rs` |
+//! | `ThreadingMixIn`, `ForkingMixIn`, no mix-in | [`ServerOptions::concurrency`]; `concurrency/threads.rs`, `concurrency/fork.rs`, `concurrency/serial.rs` |
+//! | `bind_and_activate` | [`Server::new`]; without it [`Server::unbound`], [`Server::server_bind`], [`Server::server_activate`] |
+//! | `serve_forever`, `handle_request` | [`Server::serve_forever`], [`Server::handle_request`] |
+//! | `shutdown` | [`ShutdownHandle::shutdown`], from any thread and from a hook |
+//! | `server_close`, `server_address`, `fileno` | [`Server::server_close`], [`Server::server_address`], [`Server::fileno`] |
+//! | `timeout`, `max_children`, `daemon_threads`, `block_on_close` | [`ServerOptions`] |
 //! | `request_queue_size`, `allow_reuse_address`, `allow_reuse_port`, `max_packet_size`, `address_family` | [`BindOptions`]; the family is the address's |
-//! | `TCPServer`, `UDPServer`, `UnixStreamServer`, `UnixDatagramServer` | `server/tcp.rs`, `server/udp.rs`, `server/unix.rs` |
-//! | `get_request` | [`Listener::get_request`] |
+//! | `get_request` | `Listener::get_request`, in `server/listener.rs` |
 //! | `verify_request`, `handle_error`, `handle_timeout`, `service_actions` | [`ServerHooks`] |
-//! | `process_request`, `ThreadingMixIn` | [`Concurrency::process_request`], [`Threads`], [`Serial`] |
-//! | `process_request_thread` | [`Service`], in `server/service.rs` |
-//! | `daemon_threads`, `block_on_close` | [`InFlight::join`] waits for a grace, [`InFlight::cut`] ends the rest |
-//! | `finish_request`, `RequestHandlerClass` | [`RequestHandler::finish_request`], [`WasmHandler`] |
+//! | `process_request` | `Concurrency::process_request`, in `concurrency.rs` |
+//! | `process_request_thread` | `Service::process_request_thread`, in `server/service.rs` |
+//! | `collect_children` | `Fork::collect_children`, in `concurrency/fork.rs` |
+//! | `finish_request`, `RequestHandlerClass` | [`RequestHandler::finish_request`]: [`WasmHandler`], [`native`], [`handler_fn`] |
 //! | `shutdown_request`, `close_request` | `request/stream.rs` and `server/service.rs` |
-//! | `BaseRequestHandler`: `setup`, `handle`, `finish` | the handler's exports, called by `handler/life.rs` |
-//! | `StreamRequestHandler`, `DatagramRequestHandler`: `rfile`, `wfile` | `request/stream.rs`, `request/datagram.rs` |
+//! | `BaseRequestHandler`: `setup`, `handle`, `finish` | the handler's exports, called by `handler/life.rs`; for native ones [`BaseRequestHandler`] |
+//! | `StreamRequestHandler`, `DatagramRequestHandler`: `rfile`, `wfile` | `request/stream.rs`, `request/datagram.rs`; for native ones [`Request::rfile`], [`Request::wfile`] |
 //! | `rbufsize`, `wbufsize` | guests buffer what they read; what they write goes out at once |
-//! | `disable_nagle_algorithm` | `--nodelay`, or a handler's `set_nodelay` |
-//! | `ForkingMixIn`, `max_children`, `collect_children` | not yet |
+//! | `disable_nagle_algorithm` | `--nodelay`, [`BindOptions::disable_nagle_algorithm`], or a handler's `set_nodelay` |
 
 mod address;
 mod concurrency;
@@ -53,15 +56,15 @@ mod server;
 #[doc(hidden)]
 pub mod cli;
 
-pub use address::{AddressError, Endpoint, ListenAddress, Place, Transport};
-pub use concurrency::{Concurrency, InFlight, Permit, Process, Serial, Threads};
+pub use address::{AddressError, Endpoint, Transport};
 pub use handler::{
-    Ended, Failure, Handled, Kind, LoadError, LoadInfo, Loader, RequestHandler, WasmHandler,
+    BaseRequestHandler, Ended, Failure, Handled, HandlerError, Kind, LoadError, LoadInfo, Loader,
+    RequestHandler, WasmHandler, handler_fn, native,
 };
 pub use outcome::Outcome;
-pub use request::{Connection, InMemory, IoError, PeerCredentials, Request};
-pub use sandbox::{Cache, CacheError};
+pub use request::{InMemory, IoError, PeerCredentials, Request};
+pub use sandbox::{Cache, CacheError, Ticker};
 pub use server::{
-    Accepted, BindError, BindOptions, DefaultHooks, Listener, Quota, Server, ServerHooks, Service,
-    ShutdownHandle, bind_and_activate,
+    BindError, BindOptions, DefaultHooks, Server, ServerError, ServerHooks, ServerOptions,
+    ShutdownHandle, SocketFile,
 };

@@ -44,7 +44,7 @@ pub(crate) fn wait_any(fds: &mut [PollFd<'_>], timeout: Option<Duration>) -> io:
 
 /// Wakes a thread that waits in [`wait_any`]; what is woken stays awake until [`Waker::reset`].
 #[derive(Debug)]
-pub struct Waker(EventFd);
+pub(crate) struct Waker(EventFd);
 
 impl Waker {
     /// # Errors

@@ -7,6 +7,7 @@
 mod bounds;
 mod connection;
 mod datagram;
+mod files;
 mod guest_log;
 mod in_memory;
 mod io_error;
@@ -15,7 +16,9 @@ mod offline;
 mod stream;
 
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicBool, AtomicU8, AtomicU64, Ordering::AcqRel, Ordering::Acquire, Ordering::Relaxed,
+};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -24,7 +27,8 @@ use crate::config::Limits;
 use crate::outcome::Outcome;
 
 use bounds::Bounds;
-pub use connection::{Connection, PeerCredentials};
+pub(crate) use connection::Connection;
+pub use connection::PeerCredentials;
 pub(crate) use datagram::Datagram;
 pub(crate) use guest_log::{GuestLog, LogStream};
 pub use in_memory::InMemory;
@@ -37,6 +41,11 @@ pub(crate) use stream::Stream;
 /// After so many bytes of work in the host the clocks are looked at: some hundred microseconds of it.
 const CHARGED_AT_ONCE: usize = 1 << 20;
 
+/// Whether shutdown ends a request or it ends by itself is decided once: the first of both.
+const UNDECIDED: u8 = 0;
+const CUT: u8 = 1;
+const ENDED: u8 = 2;
+
 /// One request. See the module's documentation.
 pub struct Request {
     id: u64,
@@ -47,7 +56,7 @@ pub struct Request {
     /// A poll has waited for input in vain: the read that follows has timed out already.
     input_is_overdue: AtomicBool,
     client_gone: AtomicBool,
-    ended: AtomicBool,
+    end: AtomicU8,
     /// Bytes of work since the clocks were looked at.
     charged: AtomicU64,
     bytes_in: AtomicU64,
@@ -74,7 +83,7 @@ impl Request {
             bounds: Bounds::new(limits),
             input_is_overdue: AtomicBool::new(false),
             client_gone: AtomicBool::new(false),
-            ended: AtomicBool::new(false),
+            end: AtomicU8::new(UNDECIDED),
             charged: AtomicU64::new(0),
             bytes_in: AtomicU64::new(0),
             bytes_out: AtomicU64::new(0),
@@ -281,16 +290,28 @@ impl Request {
         Ok(())
     }
 
-    /// Its outcome is known and told; what is left is its connection.
-    pub(crate) fn has_ended(&self) {
-        self.ended.store(true, Relaxed);
+    /// Shutdown ends the request: its blocked calls return, its guest code is stopped. `false` where
+    /// it had ended by itself, and only its connection was left.
+    pub(crate) fn cut(&self) -> bool {
+        let is_cut = self.cut_by_signal();
+        self.bounds.wake();
+        is_cut
     }
 
-    /// Shutdown ends the request; `false` where it had ended and only its connection was left: its blocked calls return, its guest code is stopped.
-    pub(crate) fn cut(&self) -> bool {
-        self.bounds.cut();
+    /// As [`Request::cut`], for a signal handler: atomics and shutdown(2), no lock.
+    pub(crate) fn cut_by_signal(&self) -> bool {
+        let decided = self.end.compare_exchange(UNDECIDED, CUT, AcqRel, Acquire);
+        if decided.is_ok() {
+            self.bounds.fire(Outcome::Cut);
+        }
         self.connection.abort();
-        !self.ended.load(Relaxed)
+        decided.is_ok()
+    }
+
+    /// The request ends by itself, unless it was cut.
+    pub(crate) fn end(&self) {
+        // Where it was cut that has been noted, and names the outcome.
+        let _ = self.end.compare_exchange(UNDECIDED, ENDED, AcqRel, Acquire);
     }
 
     /// The outcome, where the handler's own is `by_handler`.

@@ -5,8 +5,11 @@ mod accept;
 mod bind;
 mod control;
 pub(crate) mod datagram;
+mod embedded;
+mod handed_over;
 mod listener;
 mod service;
+mod socket_file;
 mod tcp;
 mod udp;
 mod unix;
@@ -14,7 +17,7 @@ mod unix;
 #[cfg(test)]
 mod tests;
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -27,11 +30,16 @@ use crate::events;
 use crate::handler::Ended;
 use crate::poll;
 use accept::{AcceptError, Backoff, classify};
-pub use bind::{BindError, bind_and_activate};
-use control::Control;
-pub use control::{Quota, ShutdownHandle};
-pub use listener::{Accepted, BindOptions, Listener};
-pub use service::Service;
+pub use bind::BindError;
+pub(crate) use bind::bind_and_activate;
+pub use control::ShutdownHandle;
+pub(crate) use control::{Control, Quota};
+pub use embedded::{Server, ServerError, ServerOptions};
+pub(crate) use handed_over::handed_over;
+pub use listener::BindOptions;
+pub(crate) use listener::{Accepted, Listener};
+pub(crate) use service::Service;
+pub use socket_file::SocketFile;
 
 /// What Python lets a subclass of the server override, with Python's defaults.
 pub trait ServerHooks: Send + Sync {
@@ -47,10 +55,10 @@ pub trait ServerHooks: Send + Sync {
     /// A handler failed. The log has its event already; Python prints a traceback here.
     fn handle_error(&self, _client_address: &Endpoint, _ended: &Ended) {}
 
-    /// [`Server::handle_request`] ran out of [`Server::timeout`].
+    /// `handle_request` ran out of `timeout`.
     fn handle_timeout(&self) {}
 
-    /// After every turn of [`Server::serve_forever`], whether or not a request came.
+    /// After every turn of `serve_forever`, whether or not a request came.
     fn service_actions(&self) {}
 }
 
@@ -60,15 +68,14 @@ pub struct DefaultHooks;
 
 impl ServerHooks for DefaultHooks {}
 
-/// One listener and its loop. Several servers can share a [`Service`] and its concurrency.
-pub struct Server {
+/// One listener and its loop. Several can share a [`Service`] and its concurrency; [`Server`] is the
+/// whole of one, as Python has it.
+pub(crate) struct BaseServer {
     listener: Box<dyn Listener>,
     service: Arc<Service>,
     concurrency: Arc<dyn Concurrency>,
     control: Arc<Control>,
     quota: Arc<Quota>,
-    /// Python's `timeout`: of [`Server::handle_request`].
-    pub timeout: Option<Duration>,
 }
 
 /// What the loop knows between two turns.
@@ -79,63 +86,89 @@ struct Turn {
     paused_until: Option<Instant>,
     /// Requests in flight are at their limit: whoever ends wakes the loop.
     full: bool,
-    /// Packets dropped for their length, and when that was told last.
-    too_long: u64,
-    too_long_told: Option<Instant>,
+    too_long: TooLong,
 }
 
-impl Server {
-    /// A server on a listener that accepts already.
-    ///
-    /// # Errors
-    ///
-    /// No descriptor is left for the loop's waker.
-    pub fn new(
+/// Packets dropped for their length. A flood of them is no flood of events: one a second says how many.
+#[derive(Default)]
+struct TooLong {
+    dropped: u64,
+    untold: bool,
+    told: Option<Instant>,
+}
+
+impl TooLong {
+    /// When the next event is due.
+    fn due(&self) -> Option<Instant> {
+        let next = self
+            .told
+            .map_or_else(Instant::now, |told| told + Duration::from_secs(1));
+        self.untold.then_some(next)
+    }
+
+    fn tell(&mut self, service: &str) {
+        self.untold = false;
+        self.told = Some(Instant::now());
+        events::packet_too_long(service, self.dropped);
+    }
+}
+
+/// A loop that found no room is woken when there is some; where another process made it, nobody wakes
+/// us, so that it is looked for as often as this.
+const LOOK_FOR_ROOM: Duration = Duration::from_millis(50);
+
+impl BaseServer {
+    /// A server on a listener that accepts already. `control` holds what wakes its loop.
+    pub(crate) fn new(
         listener: Box<dyn Listener>,
         service: Arc<Service>,
         concurrency: Arc<dyn Concurrency>,
         quota: Arc<Quota>,
-    ) -> std::io::Result<Self> {
-        Ok(Server {
+        control: Arc<Control>,
+    ) -> Self {
+        if !listener.transport().is_datagram() {
+            concurrency.not_for_children(listener.fileno().as_raw_fd());
+        }
+        BaseServer {
             listener,
             service,
             concurrency,
-            control: Arc::new(Control::new()?),
+            control,
             quota,
-            timeout: None,
-        })
+        }
     }
 
-    /// Python's `server_address`, as `tcp://127.0.0.1:9999`.
-    pub fn server_address(&self) -> String {
-        self.listener.server_address()
+    pub(crate) fn listener(&self) -> &dyn Listener {
+        &*self.listener
     }
 
     /// Python's `shutdown`, for any thread: see [`ShutdownHandle::shutdown`].
-    pub fn shutdown_handle(&self) -> ShutdownHandle {
+    pub(crate) fn shutdown_handle(&self) -> ShutdownHandle {
         ShutdownHandle::new(self.control.clone())
     }
 
     /// Takes and processes requests until `shutdown`, or until the quota of requests is used up.
     /// `poll_interval` is the beat of `service_actions` where no request comes; shutdown wakes the
     /// loop at once.
-    pub fn serve_forever(&self, poll_interval: Option<Duration>) {
+    pub(crate) fn serve_forever(&self, poll_interval: Option<Duration>) {
         let _running = self.control.begin();
         let mut turn = Turn::default();
         while !self.control.shutdown_is_requested() && !self.quota.is_used_up() {
             if self.wait(&mut turn, poll_interval) {
                 self.handle_request_noblock(&mut turn);
             }
+            self.concurrency.service_actions();
             self.service.hooks.service_actions();
+        }
+        if turn.too_long.untold {
+            turn.too_long.tell(self.service.name());
         }
     }
 
-    /// One request, or [`ServerHooks::handle_timeout`] after [`Server::timeout`].
-    pub fn handle_request(&self) {
+    /// One request, or [`ServerHooks::handle_timeout`] after `timeout`.
+    pub(crate) fn handle_request(&self, timeout: Option<Duration>) {
         let mut turn = Turn::default();
-        let end = self
-            .timeout
-            .and_then(|timeout| Instant::now().checked_add(timeout));
+        let end = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         loop {
             let left = end.map(|end| end.saturating_duration_since(Instant::now()));
             if self.wait(&mut turn, left) && self.handle_request_noblock(&mut turn) {
@@ -166,16 +199,22 @@ impl Server {
         } else {
             &mut fds[..]
         };
-        let timeout = timeout.into_iter().chain(pause).min();
+        let room = turn.full.then_some(LOOK_FOR_ROOM);
+        let due = turn.too_long.due();
+        let tell = due.map(|due| due.saturating_duration_since(now));
+        let timeout = [timeout, pause, room, tell].into_iter().flatten().min();
         if let Err(error) = poll::wait_any(watched, timeout) {
             self.pause(turn, &error);
             return false;
         }
+        if due.is_some_and(|due| due <= Instant::now()) {
+            turn.too_long.tell(self.service.name());
+        }
+        let was_full = std::mem::take(&mut turn.full);
         if fds[0].any() == Some(true) {
             self.control.waker().reset();
-            turn.full = false;
         }
-        fds[1].any() == Some(true) && !turn.full
+        fds[1].any() == Some(true) && !was_full
     }
 
     /// Takes one request that waits; `false` where there was none.
@@ -189,13 +228,15 @@ impl Server {
             return false;
         }
         let Some(ticket) = self.quota.take() else {
+            // Another loop has taken the last, and may yet give it back.
+            turn.full = true;
             return false;
         };
         let accepted = match self.listener.get_request() {
             Ok(Some(accepted)) => accepted,
             Ok(None) => {
-                turn.too_long += 1;
-                self.tell_too_long(turn);
+                turn.too_long.dropped += 1;
+                turn.too_long.untold = true;
                 return false;
             }
             Err(error) => {
@@ -215,7 +256,7 @@ impl Server {
             return true;
         }
         let request = Arc::new(self.service.request(self.listener.transport(), accepted));
-        permit.attach(request.clone());
+        permit.attach(&request);
         if let Err(error) = self.concurrency.process_request(permit, request.clone()) {
             self.service.not_served(&request, &error);
         }
@@ -243,30 +284,11 @@ impl Server {
         events::refused(self.service.name(), &client_address.to_string(), detail);
     }
 
-    /// A flood of packets that are too long is no flood of events: one a second says how many.
-    fn tell_too_long(&self, turn: &mut Turn) {
-        let now = Instant::now();
-        if turn
-            .too_long_told
-            .is_none_or(|told| now - told >= Duration::from_secs(1))
-        {
-            turn.too_long_told = Some(now);
-            events::packet_too_long(self.service.name(), turn.too_long);
-        }
-    }
-
     fn pause(&self, turn: &mut Turn, error: &std::io::Error) {
         let (pause, first) = turn.backoff.failed();
         turn.paused_until = Some(Instant::now() + pause);
         if first {
             events::accept_failed(self.service.name(), error);
         }
-    }
-}
-
-/// Python's `fileno`.
-impl AsFd for Server {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.listener.fileno()
     }
 }

@@ -7,6 +7,7 @@ use anyhow::Context;
 use clap::Args;
 
 use super::HandlerArgs;
+use super::log::{self, LogArgs};
 use crate::config::ServiceOptions;
 use crate::handler::WasmHandler;
 
@@ -22,6 +23,7 @@ pub(super) struct CheckArgs {
 }
 
 pub(super) fn main(args: CheckArgs) -> anyhow::Result<ExitCode> {
+    log::start(&LogArgs::default());
     let in_flight = args.handler.capacity(&ServiceOptions::default())?;
     let loader = args.handler.loader(in_flight)?;
     let handler = WasmHandler::load(&loader)

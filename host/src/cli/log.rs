@@ -4,17 +4,19 @@
 //! holds no request up; what does not fit meanwhile is dropped, and counted.
 
 use std::fmt;
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::AsFd;
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use nix::poll::PollFlags;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
-use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
+use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::filter::{LevelFilter, filter_fn};
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::{JsonFields, Writer};
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
@@ -27,7 +29,7 @@ use crate::poll;
 use crate::request::lock;
 
 /// Options of the log.
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Log (on standard error)")]
 pub(super) struct LogArgs {
     /// Text for people, or one JSON object a line
@@ -41,8 +43,9 @@ pub(super) struct LogArgs {
     quiet: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 enum LogFormat {
+    #[default]
     Text,
     Json,
 }
@@ -54,6 +57,9 @@ const WAITING: usize = 4 * 1024;
 /// Writes what is left when it is dropped.
 static GUARD: Mutex<Option<(WorkerGuard, ErrorCounter)>> = Mutex::new(None);
 
+/// What writes lines that another process has made.
+static LINES: OnceLock<NonBlocking> = OnceLock::new();
+
 /// Starts the log of this process.
 pub(super) fn start(args: &LogArgs) {
     let (writer, guard) = NonBlockingBuilder::default()
@@ -62,6 +68,31 @@ pub(super) fn start(args: &LogArgs) {
         .thread_name("log")
         .finish(io::stderr());
     *lock(&GUARD) = Some((guard, writer.error_counter()));
+    let _ = LINES.set(writer.clone());
+    start_with(args, writer);
+}
+
+/// Lines that a process of ours could not hand over.
+static LOST: AtomicU64 = AtomicU64::new(0);
+
+/// So many lines were lost before they came here.
+pub(super) fn lost(lines: u64) {
+    LOST.fetch_add(lines, Relaxed);
+}
+
+/// A whole line of a process of ours, as its log has made it.
+pub(super) fn line(line: &[u8]) {
+    if let Some(lines) = LINES.get() {
+        // What it cannot take it drops and counts.
+        let _ = lines.clone().write_all(line);
+    }
+}
+
+/// Starts the log of this process with a writer that takes each line by one call.
+pub(super) fn start_with<W>(args: &LogArgs, writer: W)
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
     let quiet = args.quiet;
     let level = match args.verbose {
         true => LevelFilter::DEBUG,
@@ -99,7 +130,7 @@ pub(super) fn flush() {
         return;
     };
     drop(guard);
-    let lost = lost.dropped_lines();
+    let lost = lost.dropped_lines() as u64 + LOST.load(Relaxed);
     let mut stderr = io::stderr();
     // A reader that is stuck must not hold up the end, and one that has gone needs no count.
     let is_read = poll::wait(stderr.as_fd(), PollFlags::POLLOUT, Some(Duration::ZERO));

@@ -39,7 +39,7 @@ pub(super) fn main(args: RunArgs) -> anyhow::Result<ExitCode> {
         Arc::new(handler),
         loader.limits.clone(),
         Duration::ZERO,
-        Box::new(DefaultHooks),
+        Arc::new(DefaultHooks),
     );
     let input = io::stdin().as_fd().try_clone_to_owned();
     let output = io::stdout().as_fd().try_clone_to_owned();
@@ -58,7 +58,7 @@ pub(super) fn main(args: RunArgs) -> anyhow::Result<ExitCode> {
     let ended = thread::Builder::new()
         .name("MainThread".to_owned())
         .stack_size(THREAD_STACK)
-        .spawn(move || service.process_request_thread(Arc::new(request)))
+        .spawn(move || service.process_request_thread(Arc::new(request), &mut |_| ()))
         .context("no thread is to be had")?
         .join()
         .map_err(|_| anyhow::anyhow!("the request's thread panicked"))?;

@@ -1,213 +1,285 @@
 //! `sandsock serve`: bind, load, accept, and end in good order.
 
-use std::io::{self, Write};
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::mpsc::{self, Receiver};
-use std::thread::{self, JoinHandle};
-use std::time::Duration;
+mod in_process;
+mod loading;
+mod sockets;
+mod supervisor;
 
-use anyhow::Context;
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::sync::mpsc::{self, Receiver};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
 use clap::Args;
 
 use super::log::{self, LogArgs};
 use super::signals::{self, Signal};
 use super::{HandlerArgs, Usage};
-use crate::address::{ListenAddress, Place};
-use crate::concurrency::{Concurrency, Process, Serial, Threads};
+use crate::address::ListenAddress;
 use crate::config::{ConcurrencyKind, ServiceOptions};
 use crate::events;
-use crate::handler::{Loader, WasmHandler};
-use crate::sandbox::THREAD_STACK;
-use crate::server::{
-    BindOptions, DefaultHooks, Listener, Quota, Server, Service, ShutdownHandle, bind_and_activate,
-};
+use crate::server::BindOptions;
+
+use in_process::InProcess;
+use loading::{Loaded, Loading};
+use sockets::Sockets;
+use supervisor::Supervisor;
 
 /// Serves a handler on an address until a signal ends it.
 #[derive(Args)]
 pub(super) struct ServeArgs {
-    /// Where to listen: tcp://HOST:PORT, udp://HOST:PORT, unix:///PATH, unixgram:///PATH
+    /// Where to listen: tcp://HOST:PORT, udp://HOST:PORT, unix:///PATH, unixgram:///PATH, or a socket
+    /// that was handed over: fd://N, fd://NAME
     address: String,
     #[command(flatten)]
-    handler: HandlerArgs,
+    pub(super) handler: HandlerArgs,
     #[command(flatten)]
-    service: ServiceOptions,
+    pub(super) service: ServiceOptions,
     #[command(flatten)]
-    log: LogArgs,
+    pub(super) log: LogArgs,
 }
-
-/// How long requests that were cut may take to notice: a tick of the clock, and what a file call takes.
-const AFTER_CUT: Duration = Duration::from_secs(1);
 
 /// What the program waits for.
 enum Message {
     Signal(Signal),
-    /// A loop has ended by itself: the quota of requests is used up.
-    LoopEnded,
+    /// The handler was read: for the first time, or again.
+    Loaded(anyhow::Result<Loaded>),
+    /// A loop accepts; its number.
+    Accepting(u64),
+    /// A loop has ended by itself.
+    LoopEnded(Ended),
+}
+
+/// Why a loop has ended by itself.
+enum Ended {
+    /// The quota of requests is used up, and the last of them has ended.
+    Quota,
+    /// It panicked, and nobody would serve its port.
+    Panic,
+}
+
+/// The loops of a service: in this process, or each in one of its own.
+enum Running {
+    InProcess(InProcess),
+    Forking(Supervisor),
+}
+
+impl ServeArgs {
+    /// What can be seen to be wrong before anything is started.
+    fn check(&self) -> anyhow::Result<ListenAddress> {
+        let address: ListenAddress = self
+            .address
+            .parse()
+            .map_err(|error: crate::AddressError| Usage(error.to_string()))?;
+        let service = &self.service;
+        let is_path = matches!(&address, ListenAddress::Unix { path, .. } if !path.to_string_lossy().starts_with('@'));
+        let problem = if service.reuse_port && matches!(address, ListenAddress::Unix { .. }) {
+            "--reuse-port is for TCP and UDP: a Unix socket has one server"
+        } else if (service.socket_mode.is_some() || service.socket_owner.is_some()) && !is_path {
+            "--socket-mode and --socket-owner are for Unix sockets with a path"
+        } else if service.concurrency == ConcurrencyKind::Serial && service.max_in_flight.is_some()
+        {
+            "--max-in-flight is for threads and fork: serial serves one request at a time"
+        } else {
+            return Ok(address);
+        };
+        Err(Usage(problem.to_owned()).into())
+    }
 }
 
 pub(super) fn main(args: ServeArgs) -> anyhow::Result<ExitCode> {
-    let address: ListenAddress = args
-        .address
-        .parse()
-        .map_err(|error: crate::AddressError| Usage(error.to_string()))?;
-    if args.service.reuse_port && matches!(address.place, Place::Path(_)) {
-        let problem = "--reuse-port is for TCP and UDP: a Unix socket has one server";
-        return Err(Usage(problem.to_owned()).into());
-    }
+    let address = args.check()?;
+    // Before anything of ours is opened: what was handed over is told by its number.
+    let handed_over = sockets::take(&address)?;
     log::start(&args.log);
-    let in_flight = args.handler.capacity(&args.service)?;
-    // A name that is taken is said before a large handler is compiled for nothing.
-    let options = BindOptions::new(&args.service, &args.handler.limits.limits());
-    let listeners = bind_and_activate(&address, &options)?;
-    let name = args.handler.service_name();
-    let loader = args.handler.loader(in_flight)?;
-    let service = Arc::new(Service::new(
-        &name,
-        Arc::new(load(&loader, &name)?),
-        loader.limits.clone(),
-        args.service.linger.into(),
-        Box::new(DefaultHooks),
-    ));
     let (sender, messages) = mpsc::channel();
     let signals = sender.clone();
-    // Where nobody receives any more the program is at its end. Until here a signal just ends it.
+    // Where nobody receives any more the program is at its end.
     let pass_on = move |signal| drop(signals.send(Message::Signal(signal)));
     signals::listen(pass_on).context("signals cannot be listened for")?;
-    let running = Running::start(&args.service, in_flight, listeners, &service, sender)?;
-    let reason = running.wait(&messages, &Arc::new(loader), &service);
-    running.stop(reason, args.service.shutdown_grace.into());
-    Ok(ExitCode::SUCCESS)
-}
-
-/// SIGHUP: whatever does not load leaves the old handler in service. A thread of its own, since a
-/// handler may take long to compile and a signal to end must not wait for it.
-fn reload(loader: &Arc<Loader>, service: &Arc<Service>) {
-    let (loader, serving) = (loader.clone(), service.clone());
-    let reload = move || match load(&loader, serving.name()) {
-        Ok(handler) => serving.replace_handler(Arc::new(handler)),
-        Err(error) => events::reload_failed(serving.name(), &format!("{error:#}")),
+    let options = BindOptions::new(&args.service, &args.handler.limits.limits());
+    // A name that is taken is said before a large handler is compiled for nothing.
+    let sockets = Sockets::open(&address, handed_over, &options)?;
+    let mut concurrency = args.service.concurrency;
+    if sockets.is_connection {
+        // One request, for which the program is a process of its own already.
+        concurrency = ConcurrencyKind::Threads;
+    }
+    let in_flight = match sockets.is_connection {
+        true => 1,
+        false => args.handler.capacity(&args.service)?,
     };
-    let thread = thread::Builder::new().name("reload".to_owned());
-    if let Err(error) = thread.spawn(reload) {
-        events::reload_failed(service.name(), &error.to_string());
+    let loading = Loading::start(&args.handler, concurrency, in_flight, sender.clone())?;
+    let Some(loaded) = wait_for_handler(&messages, &loading)? else {
+        return Ok(ExitCode::SUCCESS);
+    };
+    let name = args.handler.service_name();
+    let mut running = match loaded {
+        Loaded::Handler(handler) => Running::InProcess(InProcess::start(
+            &args,
+            &name,
+            concurrency,
+            in_flight,
+            sockets,
+            handler,
+            &sender,
+        )?),
+        Loaded::Code(code) => {
+            Running::Forking(Supervisor::start(&name, in_flight, sockets, code, sender)?)
+        }
+    };
+    let reason = wait(&mut running, &messages, &loading, &name)?;
+    let grace = args.service.shutdown_grace.into();
+    events::shutting_down(reason.as_str(), running.count(), grace);
+    notify(sd_notify::NotifyState::Stopping);
+    let cut = match running {
+        Running::InProcess(loops) => loops.stop(grace),
+        Running::Forking(supervisor) => supervisor.stop(&messages, grace),
+    };
+    events::stopped(cut);
+    match reason {
+        Reason::Panic => {
+            bail!("a loop of the server panicked: this is a bug; the log has its text")
+        }
+        _ => Ok(ExitCode::SUCCESS),
     }
 }
 
-fn load(loader: &Loader, service: &str) -> anyhow::Result<WasmHandler> {
-    let handler = WasmHandler::load(loader)
-        .with_context(|| format!("cannot serve {}", loader.path.display()))?;
-    let info = handler.info();
-    events::loaded(
-        service,
-        &loader.path.display().to_string(),
-        handler.kind().as_str(),
-        info.cached,
-        info.took,
-    );
-    Ok(handler)
+/// Why the service ends.
+enum Reason {
+    Signal(&'static str),
+    Quota,
+    Panic,
 }
 
-/// Loops that accept.
-struct Running {
-    concurrency: Arc<dyn Concurrency>,
-    loops: Vec<JoinHandle<()>>,
-    shutdown: Vec<ShutdownHandle>,
+impl Reason {
+    fn as_str(&self) -> &'static str {
+        match self {
+            Reason::Signal(name) => name,
+            Reason::Quota => "max-requests",
+            Reason::Panic => "panic",
+        }
+    }
+}
+
+/// The handler, or `None` where a signal ends the program before it serves.
+fn wait_for_handler(
+    messages: &Receiver<Message>,
+    loading: &Loading,
+) -> anyhow::Result<Option<Loaded>> {
+    loop {
+        match messages.recv()? {
+            Message::Loaded(loaded) => return loaded.map(Some),
+            Message::Signal(Signal::Stop(_)) => return Ok(None),
+            Message::Signal(Signal::Reload) => loading.again(),
+            _ => {}
+        }
+    }
+}
+
+/// Until something ends the service; says what.
+fn wait(
+    running: &mut Running,
+    messages: &Receiver<Message>,
+    loading: &Loading,
+    service: &str,
+) -> anyhow::Result<Reason> {
+    loop {
+        let message = match running.next_due() {
+            None => messages.recv()?,
+            Some(due) => match receive_until(messages, due) {
+                Some(message) => message,
+                None => {
+                    running.due()?;
+                    continue;
+                }
+            },
+        };
+        match message {
+            Message::Signal(Signal::Stop(signal)) => return Ok(Reason::Signal(signal)),
+            Message::Signal(Signal::Reload) => loading.again(),
+            Message::Signal(Signal::Child) => {
+                if let Some(reason) = running.child_changed()? {
+                    return Ok(reason);
+                }
+            }
+            Message::Loaded(Ok(loaded)) => running.replace_handler(loaded)?,
+            // Whatever does not load leaves the old handler in service.
+            Message::Loaded(Err(error)) => events::reload_failed(service, &format!("{error:#}")),
+            Message::Accepting(number) => running.accepting(number),
+            Message::LoopEnded(Ended::Quota) => return Ok(Reason::Quota),
+            Message::LoopEnded(Ended::Panic) => return Ok(Reason::Panic),
+        }
+    }
+}
+
+/// The next message, or `None` at `due`.
+fn receive_until(messages: &Receiver<Message>, due: Instant) -> Option<Message> {
+    let left = due.saturating_duration_since(Instant::now());
+    messages.recv_timeout(left).ok()
 }
 
 impl Running {
-    fn start(
-        options: &ServiceOptions,
-        in_flight: u32,
-        listeners: Vec<Box<dyn Listener>>,
-        service: &Arc<Service>,
-        messages: mpsc::Sender<Message>,
-    ) -> anyhow::Result<Self> {
-        let serving = service.clone();
-        let process: Arc<Process> = Arc::new(move |request| {
-            serving.process_request_thread(request);
-        });
-        let concurrency: Arc<dyn Concurrency> = match options.concurrency {
-            ConcurrencyKind::Serial => Arc::new(Serial::new(process)),
-            ConcurrencyKind::Threads => Arc::new(Threads::new(in_flight as usize, process)),
-        };
-        let requests = if options.once {
-            Some(1)
-        } else {
-            options.max_requests
-        };
-        let quota = Arc::new(Quota::new(requests));
-        let mut running = Running {
-            concurrency: concurrency.clone(),
-            loops: Vec::new(),
-            shutdown: Vec::new(),
-        };
-        let mut stdout = io::stdout();
-        for listener in listeners {
-            let address = listener.server_address();
-            let server = Server::new(
-                listener,
-                service.clone(),
-                concurrency.clone(),
-                quota.clone(),
-            )
-            .context("no descriptor is left for the server's loop: raise `ulimit -n`")?;
-            running.shutdown.push(server.shutdown_handle());
-            let messages = messages.clone();
-            let handle = thread::Builder::new()
-                .name("MainThread".to_owned())
-                // With `serial` handlers run on it.
-                .stack_size(THREAD_STACK)
-                .spawn(move || {
-                    // A loop that panics is the end of the program, not a port that nobody serves.
-                    let _ = catch_unwind(AssertUnwindSafe(|| server.serve_forever(None)));
-                    // Nobody waits for it where the program is ending already.
-                    let _ = messages.send(Message::LoopEnded);
-                })
-                .context("no thread is to be had for the server's loop")?;
-            running.loops.push(handle);
-            events::listening(service.name(), &address);
-            // Whoever has closed standard output does not want to know.
-            let _ = writeln!(stdout, "listening {address}").and_then(|()| stdout.flush());
-        }
-        Ok(running)
-    }
-
-    /// Until something ends the service; says what.
-    fn wait(
-        &self,
-        messages: &Receiver<Message>,
-        loader: &Arc<Loader>,
-        service: &Arc<Service>,
-    ) -> &'static str {
-        loop {
-            match messages.recv() {
-                Ok(Message::Signal(Signal::Stop(signal))) => return signal,
-                Ok(Message::Signal(Signal::Reload)) => reload(loader, service),
-                Ok(Message::LoopEnded) | Err(_) => return "max-requests",
-            }
+    fn count(&self) -> usize {
+        match self {
+            Running::InProcess(loops) => loops.count(),
+            Running::Forking(supervisor) => supervisor.count(),
         }
     }
 
-    /// No new requests; those in flight have `grace` to end, then they are cut.
-    fn stop(self, reason: &str, grace: Duration) {
-        for handle in &self.shutdown {
-            handle.request();
+    fn replace_handler(&mut self, loaded: Loaded) -> anyhow::Result<()> {
+        match (self, loaded) {
+            (Running::InProcess(loops), Loaded::Handler(handler)) => loops.replace_handler(handler),
+            (Running::Forking(supervisor), Loaded::Code(code)) => supervisor.replace_code(code)?,
+            // The concurrency of a service does not change, and with it what is loaded.
+            _ => {}
         }
-        let in_flight = self.concurrency.in_flight();
-        events::shutting_down(reason, in_flight.count(), grace);
-        let mut cut = 0;
-        if !in_flight.join(grace) {
-            cut = in_flight.cut();
-            in_flight.join(AFTER_CUT);
+        Ok(())
+    }
+
+    fn accepting(&mut self, number: u64) {
+        if let Running::Forking(supervisor) = self {
+            supervisor.accepting(number);
         }
-        // A loop that does not end serves a request that cannot be ended; the process ends it.
-        if in_flight.count() == 0 {
-            for handle in self.loops {
-                let _ = handle.join();
-            }
+    }
+
+    fn child_changed(&mut self) -> anyhow::Result<Option<Reason>> {
+        match self {
+            Running::InProcess(_) => Ok(None),
+            Running::Forking(supervisor) => supervisor.child_changed(),
         }
-        events::stopped(cut);
+    }
+
+    /// When [`Running::due`] is to be called.
+    fn next_due(&self) -> Option<Instant> {
+        match self {
+            Running::InProcess(_) => None,
+            Running::Forking(supervisor) => supervisor.next_start(),
+        }
+    }
+
+    fn due(&mut self) -> anyhow::Result<()> {
+        match self {
+            Running::InProcess(_) => Ok(()),
+            Running::Forking(supervisor) => supervisor.start_due(),
+        }
     }
 }
+
+/// A listener accepts: the line that scripts wait for.
+fn listening(service: &str, address: &str) {
+    events::listening(service, address);
+    let mut stdout = io::stdout();
+    // Whoever has closed standard output does not want to know.
+    let _ = writeln!(stdout, "listening {address}").and_then(|()| stdout.flush());
+}
+
+/// Tells a service manager that asks for it (sd_notify(3)).
+fn notify(state: sd_notify::NotifyState<'_>) {
+    // A manager that does not listen is no reason not to serve.
+    let _ = sd_notify::notify(&[state]);
+}
+
+/// How long a process or thread may take to end after it was told to.
+const PATIENCE: Duration = Duration::from_secs(3);

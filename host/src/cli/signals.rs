@@ -1,10 +1,11 @@
-//! Signals: the first SIGTERM or SIGINT asks to stop, a second one stops now; SIGHUP reads again.
+//! Signals: the first SIGTERM or SIGINT asks to stop, a second one stops now; SIGHUP reads again;
+//! SIGCHLD is about the processes of a service that forks.
 
 use std::io;
 use std::process;
 use std::thread;
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use super::log;
@@ -15,6 +16,8 @@ pub(super) enum Signal {
     Stop(&'static str),
     /// Read the handler again.
     Reload,
+    /// A child has ended or was stopped.
+    Child,
 }
 
 /// Listens for signals on a thread of its own and passes them on.
@@ -23,7 +26,7 @@ pub(super) enum Signal {
 ///
 /// No thread or descriptor is to be had.
 pub(super) fn listen(pass_on: impl Fn(Signal) + Send + 'static) -> io::Result<()> {
-    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
+    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGCHLD])?;
     thread::Builder::new()
         .name("signals".to_owned())
         .stack_size(256 << 10)
@@ -32,6 +35,7 @@ pub(super) fn listen(pass_on: impl Fn(Signal) + Send + 'static) -> io::Result<()
             for signal in signals.forever() {
                 let asked = match signal {
                     SIGHUP => Signal::Reload,
+                    SIGCHLD => Signal::Child,
                     _ if is_stopping => {
                         log::flush();
                         process::exit(128 + signal);

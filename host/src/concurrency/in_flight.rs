@@ -5,11 +5,12 @@ use std::collections::HashMap;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::AFTER_CUT;
 use crate::poll::Waker;
 use crate::request::{Request, lock};
 
 /// Requests in flight, up to a limit.
-pub struct InFlight {
+pub(super) struct InFlight {
     max: usize,
     state: Mutex<State>,
     none_left: Condvar,
@@ -19,7 +20,7 @@ pub struct InFlight {
 struct State {
     count: usize,
     next: u64,
-    /// By the number of their permit; a request's id is its service's.
+    /// By the number of their place; a request's id is its service's.
     requests: HashMap<u64, Arc<Request>>,
     /// Loops that found no room.
     waiting: Vec<Arc<Waker>>,
@@ -29,7 +30,7 @@ struct State {
 
 impl InFlight {
     /// Room for `max` requests.
-    pub fn new(max: usize) -> Arc<Self> {
+    pub(super) fn new(max: usize) -> Arc<Self> {
         Arc::new(InFlight {
             max,
             state: Mutex::default(),
@@ -38,7 +39,7 @@ impl InFlight {
     }
 
     /// Room for one more request. Where there is none, `waker` is woken as soon as there is.
-    pub(crate) fn reserve(self: &Arc<Self>, waker: &Arc<Waker>) -> Option<Permit> {
+    pub(super) fn reserve(self: &Arc<Self>, waker: &Arc<Waker>) -> Option<Place> {
         let mut state = lock(&self.state);
         if state.count >= self.max {
             state.waiting.push(waker.clone());
@@ -46,19 +47,30 @@ impl InFlight {
         }
         state.count += 1;
         state.next += 1;
-        Some(Permit {
+        Some(Place {
             number: state.next,
             in_flight: self.clone(),
         })
     }
 
     /// How many there are.
-    pub fn count(&self) -> usize {
+    pub(super) fn count(&self) -> usize {
         lock(&self.state).count
     }
 
-    /// Waits until none is left, at most for `grace` (Python's `block_on_close`).
-    pub fn join(&self, grace: Duration) -> bool {
+    /// Waits until none is left, at most for `grace`; then ends the others. Says how many those were.
+    pub(super) fn close(&self, grace: Duration) -> usize {
+        if self.join(grace) {
+            return 0;
+        }
+        let requests: Vec<_> = lock(&self.state).requests.values().cloned().collect();
+        let cut = requests.iter().filter(|request| request.cut()).count();
+        self.join(AFTER_CUT);
+        cut
+    }
+
+    /// Waits until none is left, at most for `grace`; whether that was so.
+    pub(super) fn join(&self, grace: Duration) -> bool {
         let started = Instant::now();
         let mut state = lock(&self.state);
         state.joining += 1;
@@ -76,30 +88,24 @@ impl InFlight {
         state.joining -= 1;
         state.count == 0
     }
-
-    /// Ends every request; says how many had not ended by themselves.
-    pub fn cut(&self) -> usize {
-        let requests: Vec<_> = lock(&self.state).requests.values().cloned().collect();
-        requests.iter().filter(|request| request.cut()).count()
-    }
 }
 
 /// Room for one request; dropping it makes room for the next.
-pub struct Permit {
+pub(super) struct Place {
     number: u64,
     in_flight: Arc<InFlight>,
 }
 
-impl Permit {
+impl Place {
     /// From now on the request can be cut.
-    pub(crate) fn attach(&mut self, request: Arc<Request>) {
+    pub(super) fn attach(&mut self, request: Arc<Request>) {
         lock(&self.in_flight.state)
             .requests
             .insert(self.number, request);
     }
 }
 
-impl Drop for Permit {
+impl Drop for Place {
     fn drop(&mut self) {
         let (request, waiting) = {
             let mut state = lock(&self.in_flight.state);

@@ -2,19 +2,22 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::{Concurrency, InFlight, Permit, Process};
+use super::in_flight::InFlight;
+use super::{Concurrency, Permit, Process, Room};
+use crate::poll::Waker;
 use crate::request::Request;
 
 /// Serves each request before the next is taken.
-pub struct Serial {
+pub(crate) struct Serial {
     in_flight: Arc<InFlight>,
     process: Arc<Process>,
 }
 
 impl Serial {
     /// Requests are served by `process`.
-    pub fn new(process: Arc<Process>) -> Self {
+    pub(crate) fn new(process: Arc<Process>) -> Self {
         Serial {
             // Several listeners of a service are still one request at a time.
             in_flight: InFlight::new(1),
@@ -24,13 +27,25 @@ impl Serial {
 }
 
 impl Concurrency for Serial {
-    fn in_flight(&self) -> &Arc<InFlight> {
-        &self.in_flight
+    fn reserve(&self, waker: &Arc<Waker>) -> Option<Permit> {
+        Some(Permit(Room::Place(self.in_flight.reserve(waker)?)))
     }
 
     fn process_request(&self, permit: Permit, request: Arc<Request>) -> io::Result<()> {
-        (self.process)(request);
+        (self.process)(request, &mut |_| ());
         drop(permit);
         Ok(())
+    }
+
+    fn count(&self) -> usize {
+        self.in_flight.count()
+    }
+
+    fn join(&self) {
+        self.in_flight.join(Duration::MAX);
+    }
+
+    fn close(&self, grace: Duration) -> usize {
+        self.in_flight.close(grace)
     }
 }

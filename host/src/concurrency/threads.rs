@@ -7,7 +7,9 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use super::{Concurrency, InFlight, Permit, Process};
+use super::in_flight::InFlight;
+use super::{Concurrency, Permit, Process, Room};
+use crate::poll::Waker;
 use crate::request::{Request, lock};
 use crate::sandbox::THREAD_STACK;
 
@@ -15,7 +17,7 @@ use crate::sandbox::THREAD_STACK;
 const IDLE: Duration = Duration::from_secs(30);
 
 /// Serves each request on a thread of its own for the time.
-pub struct Threads {
+pub(crate) struct Threads {
     in_flight: Arc<InFlight>,
     shared: Arc<Shared>,
 }
@@ -38,7 +40,7 @@ struct Queue {
 
 impl Threads {
     /// At most `max_in_flight` requests at one time, each served by `process`.
-    pub fn new(max_in_flight: usize, process: Arc<Process>) -> Self {
+    pub(crate) fn new(max_in_flight: usize, process: Arc<Process>) -> Self {
         Threads {
             in_flight: InFlight::new(max_in_flight),
             shared: Arc::new(Shared {
@@ -51,8 +53,8 @@ impl Threads {
 }
 
 impl Concurrency for Threads {
-    fn in_flight(&self) -> &Arc<InFlight> {
-        &self.in_flight
+    fn reserve(&self, waker: &Arc<Waker>) -> Option<Permit> {
+        Some(Permit(Room::Place(self.in_flight.reserve(waker)?)))
     }
 
     fn process_request(&self, permit: Permit, request: Arc<Request>) -> io::Result<()> {
@@ -75,12 +77,24 @@ impl Concurrency for Threads {
         }
         Ok(())
     }
+
+    fn count(&self) -> usize {
+        self.in_flight.count()
+    }
+
+    fn join(&self) {
+        self.in_flight.join(Duration::MAX);
+    }
+
+    fn close(&self, grace: Duration) -> usize {
+        self.in_flight.close(grace)
+    }
 }
 
 impl Shared {
     fn process_request_thread(&self) {
         while let Some((permit, request)) = self.next() {
-            (self.process)(request);
+            (self.process)(request, &mut |_| ());
             drop(permit);
         }
     }

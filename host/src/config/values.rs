@@ -112,6 +112,14 @@ pub(super) fn positive_count(text: &str) -> Result<u32, String> {
     }
 }
 
+/// A file's mode as chmod(1) takes it: octal, read and write for user, group and others.
+pub(super) fn file_mode(text: &str) -> Result<u32, String> {
+    u32::from_str_radix(text, 8)
+        .ok()
+        .filter(|mode| *mode <= 0o777)
+        .ok_or_else(|| "write an octal mode, such as 660".to_owned())
+}
+
 const NOUGHT: &str = "a limit of nought lets nothing through: write a larger value, or `none`";
 
 /// An environment variable for the handler: `K=V`.

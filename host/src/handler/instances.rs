@@ -7,11 +7,12 @@ use wasmtime::{Engine, Store};
 use super::Handled;
 use super::life::{self, ExitCode, StepError};
 use crate::request::Request;
-use crate::sandbox::{Guest, Stdio, WasiGrants};
+use crate::sandbox::{Guest, Stdio, Ticker, WasiGrants};
 
 /// Makes the store of an instance, with its limits and grants.
 pub(super) struct Instances {
     pub(super) engine: Engine,
+    pub(super) ticker: Ticker,
     /// Bytes of memories and tables.
     pub(super) memory_limit: u64,
     pub(super) grants: Arc<WasiGrants>,
@@ -34,6 +35,7 @@ impl Instances {
             true => (Stdio::Connection, ExitCode::Reported),
             false => (Stdio::Log, ExitCode::Trap),
         };
+        self.ticker.request(&self.engine);
         let mut store = Guest::store(
             &self.engine,
             request,

@@ -17,8 +17,8 @@ use super::component::ComponentHandler;
 use super::instances::Instances;
 use super::load_error::LoadError;
 use super::module::ModuleHandler;
-use crate::config::{Grants, Limits};
-use crate::sandbox::{Cache, Compiled, Engines, WasiGrants};
+use crate::config::{ConcurrencyKind, Grants, Limits, LoadOptions};
+use crate::sandbox::{Cache, Compiled, Engines, Ticker, WasiGrants};
 
 /// What a handler is (the contract's three kinds).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,8 +61,10 @@ pub struct Loader {
     pub limits: Limits,
     /// What a handler may see.
     pub grants: Grants,
-    /// Instances at one time.
+    /// Instances at one time; with [`Ticker::Child`] in one process.
     pub instances: u32,
+    /// Who asks guest code whether its time is over.
+    pub ticker: Ticker,
 }
 
 /// A linked handler of either form.
@@ -79,7 +81,7 @@ pub(super) struct Loaded {
 }
 
 /// How a handler was loaded.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct LoadInfo {
     /// Bytes of the file.
     pub size: u64,
@@ -92,11 +94,24 @@ pub struct LoadInfo {
 }
 
 impl Loader {
-    pub(super) fn load(&self) -> Result<Loaded, LoadError> {
+    /// With the defaults of `sandsock serve`, but without a cache.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        let max_size = LoadOptions::default().max_handler_size.get();
+        Loader {
+            path: path.into(),
+            max_size: max_size.map_or(u64::MAX, |size| size.0),
+            cache: None,
+            limits: Limits::default(),
+            grants: Grants::default(),
+            instances: ConcurrencyKind::Threads.default_max_in_flight(),
+            ticker: Ticker::default(),
+        }
+    }
+
+    /// Reads, compiles, checks and links. What was compiled is for [`Loader::link`] in another process.
+    pub(super) fn load(&self) -> Result<(Loaded, Compiled), LoadError> {
         let started = Instant::now();
-        let program = self.path.file_name().unwrap_or_default().to_string_lossy();
-        let grants = WasiGrants::new(&self.grants, &program).map_err(LoadError::Grant)?;
-        let grants = Arc::new(grants);
+        let grants = self.grants()?;
         let file = read(&self.path, self.max_size)?;
         let wasm = self.binary(&file)?;
         let is_component = is_component(&wasm);
@@ -109,27 +124,50 @@ impl Loader {
             path: self.path.clone(),
             problem: format!("{error:#}"),
         })?;
-        let required = required(&compiling, &compiled)?;
         let initial_memory = self.check_initial_size(&wasm)?;
-        let limit = self.limits.memory.unwrap_or(u64::MAX);
-        let engine =
-            Engines::serving(&required, self.instances, limit).map_err(LoadError::Engine)?;
-        let wasm = if is_component {
+        let mut loaded = self.instances(grants, &compiling, &compiled)?;
+        loaded.info = LoadInfo {
+            size: file.len() as u64,
+            cached: compiled.was_cached(),
+            took: started.elapsed(),
+            initial_memory,
+        };
+        Ok((loaded, compiled))
+    }
+
+    /// Links what another process has read, compiled and checked.
+    pub(super) fn link(&self, compiled: &Compiled) -> Result<Loaded, LoadError> {
+        let compiling = Engines::compiling().map_err(LoadError::Engine)?;
+        self.instances(self.grants()?, &compiling, compiled)
+    }
+
+    fn grants(&self) -> Result<Arc<WasiGrants>, LoadError> {
+        let program = self.path.file_name().unwrap_or_default().to_string_lossy();
+        let grants = WasiGrants::new(&self.grants, &program).map_err(LoadError::Grant)?;
+        Ok(Arc::new(grants))
+    }
+
+    fn instances(
+        &self,
+        grants: Arc<WasiGrants>,
+        compiling: &Engine,
+        compiled: &Compiled,
+    ) -> Result<Loaded, LoadError> {
+        let required = required(compiling, compiled)?;
+        let memory_limit = self.limits.memory.unwrap_or(u64::MAX);
+        let engine = Engines::serving(&required, self.instances, memory_limit, self.ticker)
+            .map_err(LoadError::Engine)?;
+        let wasm = if compiled.is_component() {
             let component = compiled.component(&engine).map_err(LoadError::Engine)?;
             Wasm::Component(ComponentHandler::new(&component)?)
         } else {
             let module = compiled.module(&engine).map_err(LoadError::Engine)?;
             Wasm::Module(ModuleHandler::new(&module)?)
         };
-        let info = LoadInfo {
-            size: file.len() as u64,
-            cached: compiled.was_cached(),
-            took: started.elapsed(),
-            initial_memory,
-        };
         let instances = Instances {
             engine,
-            memory_limit: limit,
+            ticker: self.ticker,
+            memory_limit,
             grants,
             is_command: match &wasm {
                 Wasm::Module(handler) => handler.is_command(),
@@ -139,7 +177,7 @@ impl Loader {
         Ok(Loaded {
             wasm,
             instances,
-            info,
+            info: LoadInfo::default(),
         })
     }
 

@@ -6,7 +6,7 @@ use super::load::{Kind, LoadInfo, Loaded, Loader, Wasm};
 use super::load_error::LoadError;
 use super::{Failure, Handled, RequestHandler};
 use crate::request::Request;
-use crate::sandbox::enter_runtime;
+use crate::sandbox::{Compiled, enter_runtime};
 
 /// A compiled, checked and linked handler. Every request gets an instance of its own.
 pub struct WasmHandler(Loaded);
@@ -18,7 +18,18 @@ impl WasmHandler {
     ///
     /// [`LoadError`]: what is wrong with the file, or why it would not be served.
     pub fn load(loader: &Loader) -> Result<Self, LoadError> {
-        loader.load().map(WasmHandler)
+        Ok(WasmHandler(loader.load()?.0))
+    }
+
+    /// As [`WasmHandler::load`]; what was compiled is for [`WasmHandler::link`] in another process.
+    pub(crate) fn load_for_others(loader: &Loader) -> Result<(Self, Compiled), LoadError> {
+        let (loaded, compiled) = loader.load()?;
+        Ok((WasmHandler(loaded), compiled))
+    }
+
+    /// A handler that another process has loaded.
+    pub(crate) fn link(loader: &Loader, compiled: &Compiled) -> Result<Self, LoadError> {
+        loader.link(compiled).map(WasmHandler)
     }
 
     /// What the file is.

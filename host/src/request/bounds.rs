@@ -10,6 +10,10 @@ use super::{IoError, lock};
 use crate::config::Limits;
 use crate::outcome::Outcome;
 
+/// How often a sleeper looks whether it was cut: in a forked child a signal says so, and no signal
+/// handler may wake a sleeper.
+const LOOK: Duration = Duration::from_millis(250);
+
 /// The limits of one request and what has become of them.
 pub(super) struct Bounds {
     started: Instant,
@@ -22,8 +26,8 @@ pub(super) struct Bounds {
     handler_timeout: AtomicU64,
     /// One bit for each [`Outcome`] that a limit has named.
     fired: AtomicU16,
-    /// For a guest that sleeps: whether the request was cut.
-    is_cut: Mutex<bool>,
+    /// For a guest that sleeps until the request is cut.
+    sleeping: Mutex<()>,
     cut_changed: Condvar,
 }
 
@@ -55,7 +59,7 @@ impl Bounds {
             cpu_started: AtomicU64::new(0),
             handler_timeout: AtomicU64::new(0),
             fired: AtomicU16::new(0),
-            is_cut: Mutex::new(false),
+            sleeping: Mutex::new(()),
             cut_changed: Condvar::new(),
         }
     }
@@ -144,11 +148,9 @@ impl Bounds {
     /// Sleeps, at most until the deadline or the cut.
     pub(super) fn sleep(&self, duration: Option<Duration>) -> Result<(), IoError> {
         let wake = duration.and_then(|d| Instant::now().checked_add(d));
-        let mut is_cut = lock(&self.is_cut);
+        let mut sleeping = lock(&self.sleeping);
         loop {
-            if *is_cut {
-                return Err(IoError::Ended);
-            }
+            self.check_cut()?;
             let now = Instant::now();
             if wake.is_some_and(|wake| wake <= now) {
                 return Ok(());
@@ -156,25 +158,19 @@ impl Bounds {
             if self.deadline.is_some_and(|deadline| deadline <= now) {
                 return Err(self.over(Over::Deadline));
             }
-            is_cut = match wake.into_iter().chain(self.deadline).min() {
-                None => self
-                    .cut_changed
-                    .wait(is_cut)
-                    .unwrap_or_else(PoisonError::into_inner),
-                Some(until) => {
-                    self.cut_changed
-                        .wait_timeout(is_cut, until - now)
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .0
-                }
-            };
+            let until = wake.into_iter().chain(self.deadline).min();
+            let left = until.map_or(LOOK, |until| (until - now).min(LOOK));
+            sleeping = self
+                .cut_changed
+                .wait_timeout(sleeping, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
         }
     }
 
-    /// The request is cut: whoever sleeps wakes.
-    pub(super) fn cut(&self) {
-        self.fire(Outcome::Cut);
-        *lock(&self.is_cut) = true;
+    /// The request was cut: whoever sleeps wakes.
+    pub(super) fn wake(&self) {
+        let _sleeper = lock(&self.sleeping);
         self.cut_changed.notify_all();
     }
 

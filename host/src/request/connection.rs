@@ -7,7 +7,7 @@ use crate::address::Endpoint;
 
 /// The bytes' way to the client and back; `request/` has one for streams, one for datagrams and one
 /// for a request without a network. Every call returns within its time.
-pub trait Connection: Send + Sync {
+pub(crate) trait Connection: Send + Sync {
     /// Receives up to `buf.len()` bytes as soon as one is there; 0 is the end of input.
     ///
     /// # Errors

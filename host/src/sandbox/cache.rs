@@ -6,13 +6,16 @@
 use std::fs::{self, DirBuilder};
 use std::hash::{Hash, Hasher};
 use std::io::{self, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use nix::fcntl::{FcntlArg, SealFlag, fcntl};
+use nix::sys::memfd::{MFdFlags, memfd_create};
 use sha2::{Digest, Sha256};
 use wasmtime::component::Component;
-use wasmtime::{Engine, Module};
+use wasmtime::{Engine, Module, Precompiled};
 
 use crate::events;
 
@@ -216,6 +219,48 @@ impl Compiled {
             code,
             was_cached: false,
         })
+    }
+
+    /// A descriptor from which another process of this program can take the code. Nobody can change
+    /// what is in it any more (memfd_create(2), sealing).
+    ///
+    /// # Errors
+    ///
+    /// The system has no memory or no descriptor left.
+    pub(crate) fn share(&self) -> io::Result<OwnedFd> {
+        let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
+        let mut file = fs::File::from(memfd_create(c"sandsock-code", flags)?);
+        file.write_all(&self.code)?;
+        let seals = SealFlag::F_SEAL_WRITE | SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW;
+        fcntl(&file, FcntlArg::F_ADD_SEALS(seals | SealFlag::F_SEAL_SEAL))?;
+        Ok(file.into())
+    }
+
+    /// What [`Compiled::share`] has put into a descriptor.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read, or it is not sealed: somebody else's.
+    pub(crate) fn shared(file: OwnedFd) -> io::Result<Self> {
+        let file = fs::File::from(file);
+        let seals = SealFlag::from_bits_truncate(fcntl(&file, FcntlArg::F_GET_SEALS)?);
+        if !seals.contains(SealFlag::F_SEAL_WRITE) {
+            return Err(io::Error::other("compiled code that is not sealed"));
+        }
+        let mut code = vec![0; usize::try_from(file.metadata()?.len()).unwrap_or(0)];
+        std::os::unix::fs::FileExt::read_exact_at(&file, &mut code, 0)?;
+        Ok(Compiled {
+            code,
+            was_cached: true,
+        })
+    }
+
+    /// Whether it is a component's.
+    pub(crate) fn is_component(&self) -> bool {
+        matches!(
+            Engine::detect_precompiled(&self.code),
+            Some(Precompiled::Component)
+        )
     }
 
     pub(crate) fn was_cached(&self) -> bool {

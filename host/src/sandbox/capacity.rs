@@ -6,7 +6,7 @@ use std::fs;
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit};
 
 use super::wasi::WasiGrants;
-use crate::config::{ConcurrencyKind, DEFAULT_MAX_IN_FLIGHT};
+use crate::config::ConcurrencyKind;
 
 /// Descriptors, threads and memory maps that the program needs beside those of its requests.
 const OWN_DESCRIPTORS: u64 = 16;
@@ -40,14 +40,18 @@ pub(crate) fn capacity(
     concurrency: ConcurrencyKind,
     folders: usize,
 ) -> Result<Capacity, String> {
-    let limits = system_limits(folders);
+    let limits = match concurrency {
+        // A child has a descriptor table, maps and an address space of its own.
+        ConcurrencyKind::Fork => process_limits(),
+        _ => system_limits(folders),
+    };
     if concurrency == ConcurrencyKind::Serial {
         return Ok(Capacity {
             max_in_flight: 1,
             warning: None,
         });
     }
-    let wanted = asked.unwrap_or(DEFAULT_MAX_IN_FLIGHT);
+    let wanted = asked.unwrap_or(concurrency.default_max_in_flight());
     match limits.into_iter().min() {
         Some((most, limit)) if u64::from(wanted) > most => {
             if asked.is_some() {
@@ -89,6 +93,13 @@ fn system_limits(folders: usize) -> Vec<(u64, &'static str)> {
             "the limit on memory maps (sysctl vm.max_map_count)",
         ));
     }
+    limits.extend(process_limits());
+    limits
+}
+
+/// As [`system_limits`], of threads and processes.
+fn process_limits() -> Vec<(u64, &'static str)> {
+    let mut limits = Vec::new();
     // The limit on processes counts threads, but not those of root.
     if let Some(threads) =
         soft_limit(Resource::RLIMIT_NPROC).filter(|_| !nix::unistd::geteuid().is_root())

@@ -1,13 +1,13 @@
 //! The engine's configuration: which Wasm features are on, how instances are pooled, what ticks.
 
 use std::sync::LazyLock;
-use std::thread;
-use std::time::Duration;
 
 use wasmtime::{
     Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig,
     ResourcesRequired, WasmBacktraceDetails, WasmFeatures,
 };
+
+use super::ticker::Ticker;
 
 /// The stack that guest code may use, in bytes. It does not reserve a thread's stack, see below.
 const WASM_STACK: usize = 512 << 10;
@@ -15,9 +15,6 @@ const WASM_STACK: usize = 512 << 10;
 /// The stack of a thread that serves requests: guest code's and a reserve for the host calls that it
 /// makes. If the thread's stack ended first, the process would abort instead of the instance trapping.
 pub(crate) const THREAD_STACK: usize = WASM_STACK + (1536 << 10);
-
-/// How often guest code is asked whether its time is over: what a CPU limit is exact to.
-const TICK: Duration = Duration::from_millis(10);
 
 /// Wasm that handlers may use. Everything else, threads and 64-bit memories among it, is off.
 const FEATURES: [WasmFeatures; 14] = [
@@ -58,7 +55,8 @@ impl Engines {
         Engine::new(&config())
     }
 
-    /// For serving: with a pool for `instances` at one time of what a handler requires, and a ticker.
+    /// For serving: with a pool for `instances` at one time of what a handler requires, and with what
+    /// moves its epoch.
     ///
     /// # Errors
     ///
@@ -67,6 +65,7 @@ impl Engines {
         required: &ResourcesRequired,
         instances: u32,
         memory_limit: u64,
+        ticker: Ticker,
     ) -> wasmtime::Result<Engine> {
         let mut config = config();
         config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(
@@ -75,7 +74,7 @@ impl Engines {
             memory_limit,
         )));
         let engine = Engine::new(&config)?;
-        start_ticker(&engine)?;
+        ticker.start(&engine)?;
         Ok(engine)
     }
 }
@@ -133,22 +132,6 @@ fn pool(
         // An open report upstream: pages that were swapped out are not reset by it.
         .pagemap_scan(Enabled::No);
     pool
-}
-
-/// One thread an engine moves its epoch, for as long as the engine lives.
-fn start_ticker(engine: &Engine) -> wasmtime::Result<()> {
-    let engine = engine.weak();
-    thread::Builder::new()
-        .name("ticker".to_owned())
-        .stack_size(64 << 10)
-        .spawn(move || {
-            while let Some(engine) = engine.upgrade() {
-                engine.increment_epoch();
-                drop(engine);
-                thread::sleep(TICK);
-            }
-        })?;
-    Ok(())
 }
 
 /// What runs the futures of wasmtime-wasi: no thread, no timer, no poller. All of them are ready at

@@ -7,7 +7,7 @@ use super::listener::{BindOptions, Listener};
 use super::tcp::TcpServer;
 use super::udp::UdpServer;
 use super::unix::{UnixDatagramServer, UnixStreamServer};
-use crate::address::{ListenAddress, Place, Transport};
+use crate::address::{ListenAddress, Transport, resolve};
 
 /// Why a service cannot listen.
 #[derive(Debug, thiserror::Error)]
@@ -19,42 +19,91 @@ pub struct BindError {
     pub problem: String,
 }
 
-/// Binds (`server_bind`) and listens (`server_activate`): one listener for each address that a name
-/// stands for.
+impl BindError {
+    fn new(address: &ListenAddress, problem: String) -> Self {
+        BindError {
+            address: address.to_string(),
+            problem,
+        }
+    }
+}
+
+/// Python's `server_bind` and `server_activate`: one listener for each address that a name stands for.
 ///
 /// # Errors
 ///
 /// [`BindError`]; nothing is left bound then.
-pub fn bind_and_activate(
+pub(crate) fn bind_and_activate(
     address: &ListenAddress,
     options: &BindOptions,
 ) -> Result<Vec<Box<dyn Listener>>, BindError> {
-    let fail = |problem: String| BindError {
-        address: address.to_string(),
-        problem,
-    };
-    match (&address.place, address.transport) {
-        (Place::Path(_), _) if options.allow_reuse_port => Err(fail(
+    let listeners = server_bind(address, options)?;
+    for listener in &listeners {
+        server_activate(&**listener, address, options)?;
+    }
+    Ok(listeners)
+}
+
+/// Python's `server_bind`: sockets that are bound and do not listen yet.
+///
+/// # Errors
+///
+/// [`BindError`]; nothing is left bound then.
+pub(super) fn server_bind(
+    address: &ListenAddress,
+    options: &BindOptions,
+) -> Result<Vec<Box<dyn Listener>>, BindError> {
+    let fail = |problem| BindError::new(address, problem);
+    match address {
+        ListenAddress::Unix { .. } if options.allow_reuse_port => Err(fail(
             "SO_REUSEPORT is for TCP and UDP: a Unix socket has one server".to_owned(),
         )),
-        (Place::Path(path), Transport::UnixDatagram) => {
+        ListenAddress::Unix {
+            transport: Transport::UnixDatagram,
+            path,
+        } => {
             let server = UnixDatagramServer::server_bind(path, options).map_err(fail)?;
             Ok(vec![Box::new(server)])
         }
-        (Place::Path(path), _) => {
+        ListenAddress::Unix { path, .. } => {
             let server = UnixStreamServer::server_bind(path, options).map_err(fail)?;
             Ok(vec![Box::new(server)])
         }
-        (Place::Inet { host, port }, transport) => {
-            let found = address
-                .resolve()
+        ListenAddress::Inet {
+            transport,
+            host,
+            port,
+        } => {
+            let found = resolve(host, *port)
                 .map_err(|error| fail(format!("`{host}` cannot be resolved: {error}")))?;
             if found.is_empty() {
                 return Err(fail(format!("`{host}` stands for no address")));
             }
-            bind_inet(&found, transport, options).map_err(|error| fail(explain(&error, *port)))
+            bind_inet(&found, *transport, options).map_err(|error| fail(explain(&error, *port)))
         }
+        ListenAddress::HandedOver(_) => Err(fail(
+            "this socket is another program's: it was bound there".to_owned(),
+        )),
     }
+}
+
+/// Python's `server_activate`.
+///
+/// # Errors
+///
+/// [`BindError`].
+pub(super) fn server_activate(
+    listener: &dyn Listener,
+    address: &ListenAddress,
+    options: &BindOptions,
+) -> Result<(), BindError> {
+    let port = match address {
+        ListenAddress::Inet { port, .. } => *port,
+        _ => 0,
+    };
+    listener
+        .server_activate(options.request_queue_size)
+        .map_err(|error| BindError::new(address, explain(&error, port)))
 }
 
 /// A name with several addresses and port 0 listens on one port: the one that the first was given.
@@ -71,23 +120,15 @@ fn bind_inet(
         if address.port() == 0 {
             address.set_port(chosen);
         }
-        let bound = match transport {
-            Transport::Udp => UdpServer::server_bind(address, options).map(|server| {
-                (
-                    server.local_address(),
-                    Box::new(server) as Box<dyn Listener>,
-                )
-            }),
-            _ => TcpServer::server_bind(address, options).map(|server| {
-                (
-                    server.local_address(),
-                    Box::new(server) as Box<dyn Listener>,
-                )
-            }),
+        let bound: io::Result<(u16, Box<dyn Listener>)> = match transport {
+            Transport::Udp => UdpServer::server_bind(address, options)
+                .map(|server| (server.port(), Box::new(server) as _)),
+            _ => TcpServer::server_bind(address, options)
+                .map(|server| (server.port(), Box::new(server) as _)),
         };
         match bound {
-            Ok((local, listener)) => {
-                chosen = local.port();
+            Ok((port, listener)) => {
+                chosen = port;
                 listeners.push(listener);
             }
             // A machine without IPv6 still knows `localhost` by both of its addresses.

@@ -1,17 +1,16 @@
 //! Starting and stopping a loop, and counting its requests.
 
 use std::io;
-use std::sync::atomic::{
-    AtomicBool, AtomicU32, Ordering::AcqRel, Ordering::Acquire, Ordering::Release,
-};
+use std::sync::atomic::{AtomicBool, Ordering::AcqRel, Ordering::Acquire, Ordering::Release};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, ThreadId};
 
+use crate::concurrency::Counting;
 use crate::poll::Waker;
 use crate::request::lock;
 
 /// What the loop and those who stop it share.
-pub(super) struct Control {
+pub(crate) struct Control {
     waker: Arc<Waker>,
     shutdown_request: AtomicBool,
     /// The thread in `serve_forever`.
@@ -20,7 +19,7 @@ pub(super) struct Control {
 }
 
 impl Control {
-    pub(super) fn new() -> io::Result<Self> {
+    pub(crate) fn new() -> io::Result<Self> {
         Ok(Control {
             waker: Arc::new(Waker::new()?),
             shutdown_request: AtomicBool::new(false),
@@ -29,7 +28,7 @@ impl Control {
         })
     }
 
-    pub(super) fn waker(&self) -> &Arc<Waker> {
+    pub(crate) fn waker(&self) -> &Arc<Waker> {
         &self.waker
     }
 
@@ -88,33 +87,32 @@ impl ShutdownHandle {
 }
 
 /// How many requests are taken (`--max-requests`); all listeners of a program share it.
-pub struct Quota {
+pub(crate) struct Quota {
     requests: Option<u32>,
-    /// Tickets that are out or used up, and those that are used up.
-    out: AtomicU32,
-    used: AtomicU32,
+    counting: Counting,
 }
 
 impl Quota {
     /// `None` for no end.
-    pub fn new(requests: Option<u32>) -> Self {
-        Quota {
-            requests,
-            out: AtomicU32::new(0),
-            used: AtomicU32::new(0),
-        }
+    pub(crate) fn new(requests: Option<u32>) -> Self {
+        Quota::counted_in(requests, Counting::default())
     }
 
-    pub(super) fn is_used_up(&self) -> bool {
+    /// Requests are counted together with those of other processes.
+    pub(crate) fn counted_in(requests: Option<u32>, counting: Counting) -> Self {
+        Quota { requests, counting }
+    }
+
+    pub(crate) fn is_used_up(&self) -> bool {
         self.requests
-            .is_some_and(|requests| self.used.load(Acquire) >= requests)
+            .is_some_and(|requests| self.counting.get().tickets_used.load(Acquire) >= requests)
     }
 
     /// A ticket for one request; it comes back unless it is used up.
     pub(super) fn take(&self) -> Option<Ticket<'_>> {
         if let Some(requests) = self.requests {
-            self.out
-                .try_update(AcqRel, Acquire, |out| (out < requests).then_some(out + 1))
+            let out = &self.counting.get().tickets_out;
+            out.try_update(AcqRel, Acquire, |out| (out < requests).then_some(out + 1))
                 .ok()?;
         }
         Some(Ticket {
@@ -141,10 +139,11 @@ impl Drop for Ticket<'_> {
         if self.quota.requests.is_none() {
             return;
         }
+        let counters = self.quota.counting.get();
         if self.is_used {
-            self.quota.used.fetch_add(1, AcqRel);
+            counters.tickets_used.fetch_add(1, AcqRel);
         } else {
-            self.quota.out.fetch_sub(1, AcqRel);
+            counters.tickets_out.fetch_sub(1, AcqRel);
         }
     }
 }

@@ -4,12 +4,27 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
+use super::socket_file::SocketFile;
 use crate::address::{Endpoint, Transport};
 use crate::config::{Limits, ServiceOptions};
 use crate::request::Connection;
 
-/// A bound and listening socket.
-pub trait Listener: Send + Sync {
+/// A bound socket, which listens once it was activated.
+pub(crate) trait Listener: Send + Sync {
+    /// Python's `server_activate`: listens. A datagram socket does nothing here.
+    ///
+    /// # Errors
+    ///
+    /// What listen(2) says.
+    fn server_activate(&self, _request_queue_size: u32) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Whether it is a connection, which was accepted elsewhere, and so has one request.
+    fn is_connection(&self) -> bool {
+        false
+    }
+
     /// What carries its requests.
     fn transport(&self) -> Transport;
 
@@ -29,11 +44,11 @@ pub trait Listener: Send + Sync {
 }
 
 /// A request as it comes from a transport.
-pub struct Accepted {
+pub(crate) struct Accepted {
     /// Who asks.
-    pub client_address: Endpoint,
+    pub(crate) client_address: Endpoint,
     /// Its `rfile` and `wfile`.
-    pub connection: Box<dyn Connection>,
+    pub(crate) connection: Box<dyn Connection>,
 }
 
 /// How a socket is bound. Python's names for the attributes of a server.
@@ -51,6 +66,8 @@ pub struct BindOptions {
     pub disable_nagle_algorithm: bool,
     /// A longer packet is dropped, in bytes.
     pub max_packet_size: usize,
+    /// Mode and owner of a Unix socket's file.
+    pub socket_file: SocketFile,
     /// The time after which a read gives up, as the listener's connections inherit it.
     pub receive_timeout: Option<Duration>,
 }
@@ -67,6 +84,10 @@ impl BindOptions {
             max_packet_size: service.max_packet.get().map_or(usize::MAX, |size| {
                 usize::try_from(size.0).unwrap_or(usize::MAX)
             }),
+            socket_file: SocketFile {
+                mode: service.socket_mode,
+                owner: service.socket_owner.clone(),
+            },
             receive_timeout: limits.idle_timeout,
         }
     }

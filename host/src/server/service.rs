@@ -2,13 +2,14 @@
 //! with `handle_error` where the handler fails.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use super::ServerHooks;
 use super::listener::Accepted;
 use crate::address::Transport;
+use crate::concurrency::{Counting, Lost};
 use crate::config::Limits;
 use crate::events::{self, RequestEnded};
 use crate::handler::{Ended, Failure, Handled, RequestHandler};
@@ -16,49 +17,55 @@ use crate::outcome::Outcome;
 use crate::request::Request;
 
 /// A handler with what bounds its requests; all listeners of a service share it.
-pub struct Service {
+pub(crate) struct Service {
     name: Arc<str>,
     /// Reloading puts another one here; requests in flight keep theirs.
     handler: RwLock<Arc<dyn RequestHandler>>,
     limits: Limits,
     linger: Duration,
-    ids: AtomicU64,
-    pub(super) hooks: Box<dyn ServerHooks>,
+    counters: Counting,
+    pub(super) hooks: Arc<dyn ServerHooks>,
 }
 
 impl Service {
     /// A service by the name that the log shows.
-    pub fn new(
+    pub(crate) fn new(
         name: &str,
         handler: Arc<dyn RequestHandler>,
         limits: Limits,
         linger: Duration,
-        hooks: Box<dyn ServerHooks>,
+        hooks: Arc<dyn ServerHooks>,
     ) -> Self {
         Service {
             name: name.into(),
             handler: RwLock::new(handler),
             limits,
             linger,
-            ids: AtomicU64::new(0),
+            counters: Counting::default(),
             hooks,
         }
     }
 
+    /// Numbers its requests together with the other processes of the service.
+    pub(crate) fn counted_in(mut self, counters: Counting) -> Self {
+        self.counters = counters;
+        self
+    }
+
     /// Its name in the log.
-    pub fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
     /// From now on requests are served by another handler.
-    pub fn replace_handler(&self, handler: Arc<dyn RequestHandler>) {
+    pub(crate) fn replace_handler(&self, handler: Arc<dyn RequestHandler>) {
         *self.handler.write().unwrap_or_else(PoisonError::into_inner) = handler;
     }
 
     /// Numbers a request and starts its clocks.
     pub(crate) fn request(&self, transport: Transport, accepted: Accepted) -> Request {
         Request::new(
-            self.ids.fetch_add(1, Relaxed) + 1,
+            self.counters.get().ids.fetch_add(1, Relaxed) + 1,
             self.name.clone(),
             transport,
             accepted.client_address,
@@ -68,8 +75,13 @@ impl Service {
     }
 
     /// Python's `process_request_thread`: everything that is done for one request, under every
-    /// concurrency. A panic on the way costs this request and nothing else.
-    pub(crate) fn process_request_thread(&self, request: Arc<Request>) -> Ended {
+    /// concurrency. A panic on the way costs this request and nothing else. `told` is called once the
+    /// request's event is in the log.
+    pub(crate) fn process_request_thread(
+        &self,
+        request: Arc<Request>,
+        told: &mut dyn FnMut(Outcome),
+    ) -> Ended {
         request.begin_cpu();
         let handler = self
             .handler
@@ -84,7 +96,7 @@ impl Service {
         let ended = end_request(&request, handled);
         // Whoever sees the connection close finds the event in the log.
         self.log(&request, &ended);
-        request.has_ended();
+        told(ended.outcome);
         let may_drain = request.shutdown_request();
         if ended.detail.is_some() {
             let handle = || self.hooks.handle_error(request.client_address(), &ended);
@@ -98,20 +110,33 @@ impl Service {
         ended
     }
 
-    /// No thread was to be had for a request: its connection is closed.
+    /// No thread or process was to be had for a request: its connection is closed.
     pub(super) fn not_served(&self, request: &Request, error: &std::io::Error) {
-        self.log(
-            request,
-            &Ended {
-                outcome: Outcome::HostError,
-                duration: request.started().elapsed(),
-                cpu: Duration::ZERO,
-                memory_peak: 0,
-                log_dropped: 0,
-                detail: Some(format!("no thread is to be had: {error}")),
-            },
-        );
+        self.lost(&Lost {
+            id: request.id(),
+            client_address: request.client_address().clone(),
+            duration: request.started().elapsed(),
+            outcome: Outcome::HostError,
+            detail: format!("no thread or process is to be had: {error}"),
+        });
         request.shutdown_request();
+    }
+
+    /// The event of a request whose process has ended without telling it.
+    pub(crate) fn lost(&self, lost: &Lost) {
+        events::request(&RequestEnded {
+            service: &self.name,
+            id: lost.id,
+            client: &lost.client_address,
+            outcome: lost.outcome,
+            duration: lost.duration,
+            cpu: Duration::ZERO,
+            bytes_in: 0,
+            bytes_out: 0,
+            memory_peak: 0,
+            log_dropped: 0,
+            detail: Some(&lost.detail),
+        });
     }
 
     fn log(&self, request: &Request, ended: &Ended) {
@@ -145,6 +170,7 @@ fn end_request(request: &Request, handled: Handled) -> Ended {
     }
     let mut log = request.log();
     log.finish();
+    request.end();
     let by_handler = handled
         .result
         .as_ref()

@@ -19,7 +19,7 @@ pub(super) struct TcpServer {
 }
 
 impl TcpServer {
-    /// Binds and listens.
+    /// Binds.
     ///
     /// # Errors
     ///
@@ -27,33 +27,38 @@ impl TcpServer {
     pub(super) fn server_bind(address: SocketAddr, options: &BindOptions) -> io::Result<Self> {
         let socket = inet_socket(address, Type::STREAM, Protocol::TCP, options)?;
         socket.set_reuse_address(options.allow_reuse_address)?;
+        socket.bind(&address.into())?;
+        TcpServer::new(socket, options)
+    }
+
+    /// A server on a socket that is bound.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub(super) fn new(socket: Socket, options: &BindOptions) -> io::Result<Self> {
         // Linux: connections inherit these from their listener, which spares each of them the calls.
         socket.set_tcp_nodelay(options.disable_nagle_algorithm)?;
         socket.set_read_timeout(options.receive_timeout)?;
-        socket.bind(&address.into())?;
-        let mut server = TcpServer {
+        socket.set_nonblocking(true)?;
+        Ok(TcpServer {
+            address: local_address(&socket)?,
             socket,
-            address,
             receive_timeout: options.receive_timeout,
-        };
-        server.server_activate(options.request_queue_size)?;
-        server.address = local_address(&server.socket)?;
-        Ok(server)
+        })
     }
 
-    fn server_activate(&self, request_queue_size: u32) -> io::Result<()> {
-        self.socket
-            .listen(i32::try_from(request_queue_size).unwrap_or(i32::MAX))?;
-        self.socket.set_nonblocking(true)
-    }
-
-    /// What `getsockname` says.
-    pub(super) fn local_address(&self) -> SocketAddr {
-        self.address
+    /// The port that the system has given.
+    pub(super) fn port(&self) -> u16 {
+        self.address.port()
     }
 }
 
 impl Listener for TcpServer {
+    fn server_activate(&self, request_queue_size: u32) -> io::Result<()> {
+        self.socket.listen(backlog(request_queue_size))
+    }
+
     fn transport(&self) -> Transport {
         Transport::Tcp
     }
@@ -74,6 +79,11 @@ impl Listener for TcpServer {
             connection: Box::new(Stream::new(socket, self.receive_timeout)),
         }))
     }
+}
+
+/// listen(2) takes an `int`.
+pub(super) fn backlog(request_queue_size: u32) -> i32 {
+    i32::try_from(request_queue_size).unwrap_or(i32::MAX)
 }
 
 /// An unbound socket of the family of `address` with the options that TCP and UDP share.

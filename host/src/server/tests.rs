@@ -13,10 +13,11 @@ use nix::libc;
 use nix::sys::eventfd::EventFd;
 
 use super::{
-    Accepted, DefaultHooks, Listener, Quota, Server, ServerHooks, Service, ShutdownHandle,
+    Accepted, BaseServer, Control, DefaultHooks, Listener, Quota, ServerHooks, Service,
+    ShutdownHandle,
 };
 use crate::address::{Endpoint, Transport};
-use crate::concurrency::{Concurrency, InFlight, Permit, Process, Serial, Threads};
+use crate::concurrency::{Concurrency, Permit, Process, Serial, Threads};
 use crate::config::Limits;
 use crate::handler::{Ended, Handled, RequestHandler};
 use crate::outcome::Outcome;
@@ -90,7 +91,7 @@ impl RequestHandler for Handler {
 
 struct Running {
     shutdown: ShutdownHandle,
-    server: Arc<Server>,
+    server: Arc<BaseServer>,
     outcomes: Receiver<Outcome>,
 }
 
@@ -106,15 +107,22 @@ fn server(
         Arc::new(Handler(AtomicU32::new(0))),
         Limits::default(),
         Duration::ZERO,
-        Box::new(hooks),
+        Arc::new(hooks),
     ));
     let serving = service.clone();
-    let concurrency = concurrency(Arc::new(move |request| {
-        let Ended { outcome, .. } = serving.process_request_thread(request);
+    let concurrency = concurrency(Arc::new(move |request, told| {
+        let Ended { outcome, .. } = serving.process_request_thread(request, told);
         let _ = sender.send(outcome);
     }));
     let quota = Arc::new(Quota::new(quota));
-    let server = Arc::new(Server::new(listener, service, concurrency, quota).unwrap());
+    let control = Arc::new(Control::new().unwrap());
+    let server = Arc::new(BaseServer::new(
+        listener,
+        service,
+        concurrency,
+        quota,
+        control,
+    ));
     Running {
         shutdown: server.shutdown_handle(),
         server,
@@ -259,11 +267,10 @@ fn handle_request_serves_one_or_times_out() {
     hooks.verified.store(2, SeqCst);
     let (listener, _) = Flaky::new([Ok(Some(()))]);
     let running = server(listener, hooks.clone(), None, serial);
-    let mut server = Arc::into_inner(running.server).unwrap();
-    server.timeout = Some(Duration::from_millis(20));
-    server.handle_request();
+    let timeout = Some(Duration::from_millis(20));
+    running.server.handle_request(timeout);
     assert_eq!(1, running.outcomes.try_iter().count());
-    server.handle_request();
+    running.server.handle_request(timeout);
     assert_eq!(1, hooks.timeouts.load(SeqCst));
 }
 
@@ -274,10 +281,6 @@ struct StoppedMeanwhile {
 }
 
 impl Concurrency for Arc<StoppedMeanwhile> {
-    fn in_flight(&self) -> &Arc<InFlight> {
-        self.serial.in_flight()
-    }
-
     fn reserve(&self, waker: &Arc<Waker>) -> Option<Permit> {
         let permit = self.serial.reserve(waker);
         if let Some(shutdown) = &*self.shutdown.lock().unwrap() {
@@ -288,6 +291,18 @@ impl Concurrency for Arc<StoppedMeanwhile> {
 
     fn process_request(&self, permit: Permit, request: Arc<Request>) -> io::Result<()> {
         self.serial.process_request(permit, request)
+    }
+
+    fn join(&self) {
+        self.serial.join();
+    }
+
+    fn count(&self) -> usize {
+        self.serial.count()
+    }
+
+    fn close(&self, grace: Duration) -> usize {
+        self.serial.close(grace)
     }
 }
 
@@ -307,5 +322,5 @@ fn a_request_is_not_taken_after_a_stop_that_found_none_in_flight() {
     *stopped.shutdown.lock().unwrap() = Some(running.shutdown.clone());
     running.server.serve_forever(None);
     assert_eq!(0, calls.load(SeqCst));
-    assert_eq!(0, stopped.in_flight().count());
+    assert_eq!(0, stopped.count());
 }

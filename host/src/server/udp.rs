@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::{Arc, Mutex};
 
-use socket2::{Protocol, Type};
+use socket2::{Protocol, Socket, Type};
 
 use super::datagram::DatagramSocket;
 use super::listener::{Accepted, BindOptions, Listener};
@@ -30,6 +30,15 @@ impl UdpServer {
         // Without SO_REUSEADDR: on Linux it lets a second UDP server take the port, and the packets.
         let socket = inet_socket(address, Type::DGRAM, Protocol::UDP, options)?;
         socket.bind(&address.into())?;
+        UdpServer::new(socket, options)
+    }
+
+    /// A server on a socket that is bound.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub(super) fn new(socket: Socket, options: &BindOptions) -> io::Result<Self> {
         let address = local_address(&socket)?;
         let max_packet_size = options.max_packet_size.min(LONGEST_UDP_PACKET as usize);
         Ok(UdpServer {
@@ -41,9 +50,9 @@ impl UdpServer {
         })
     }
 
-    /// What `getsockname` says.
-    pub(super) fn local_address(&self) -> SocketAddr {
-        self.address
+    /// The port that the system has given.
+    pub(super) fn port(&self) -> u16 {
+        self.address.port()
     }
 }
 

@@ -4,14 +4,16 @@ use std::fs;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::FileTypeExt;
+use std::path::Path;
 
 use nix::libc;
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::datagram::DatagramSocket;
 use super::listener::{Accepted, BindOptions, Listener};
+use super::socket_file::SocketName;
+use super::tcp::backlog;
 use super::udp::Packets;
 use crate::address::{Endpoint, Transport};
 use crate::request::Stream;
@@ -23,29 +25,38 @@ pub(super) struct UnixStreamServer {
 }
 
 impl UnixStreamServer {
-    /// Binds and listens.
+    /// Binds.
     ///
     /// # Errors
     ///
     /// What is wrong, and what to do.
     pub(super) fn server_bind(path: &Path, options: &BindOptions) -> Result<Self, String> {
-        let (socket, name) = bind(path, Type::STREAM)?;
-        let backlog = i32::try_from(options.request_queue_size).unwrap_or(i32::MAX);
-        socket
-            .listen(backlog)
-            .and_then(|()| socket.set_nonblocking(true))
-            .map_err(|error| error.to_string())?;
+        let (socket, name) = bind(path, Type::STREAM, options)?;
+        UnixStreamServer::new(socket, name).map_err(|error| error.to_string())
+    }
+
+    /// A server on a socket that is bound.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub(super) fn new(socket: Socket, name: SocketName) -> io::Result<Self> {
+        socket.set_nonblocking(true)?;
         Ok(UnixStreamServer { socket, name })
     }
 }
 
 impl Listener for UnixStreamServer {
+    fn server_activate(&self, request_queue_size: u32) -> io::Result<()> {
+        self.socket.listen(backlog(request_queue_size))
+    }
+
     fn transport(&self) -> Transport {
         Transport::UnixStream
     }
 
     fn server_address(&self) -> String {
-        format!("unix://{}", self.name.path.display())
+        self.name.server_address(Transport::UnixStream)
     }
 
     fn fileno(&self) -> BorrowedFd<'_> {
@@ -74,9 +85,18 @@ impl UnixDatagramServer {
     ///
     /// What is wrong, and what to do.
     pub(super) fn server_bind(path: &Path, options: &BindOptions) -> Result<Self, String> {
-        let (socket, name) = bind(path, Type::DGRAM)?;
+        let (socket, name) = bind(path, Type::DGRAM, options)?;
+        UnixDatagramServer::new(socket, name, options).map_err(|error| error.to_string())
+    }
+
+    /// A server on a socket that is bound.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub(super) fn new(socket: Socket, name: SocketName, options: &BindOptions) -> io::Result<Self> {
         let max_packet_size = options.max_packet_size.min(LONGEST_UNIX_PACKET);
-        let socket = DatagramSocket::new(socket, max_packet_size).map_err(|e| e.to_string())?;
+        let socket = DatagramSocket::new(socket, max_packet_size)?;
         Ok(UnixDatagramServer {
             packets: Packets::new(socket, max_packet_size),
             name,
@@ -94,7 +114,7 @@ impl Listener for UnixDatagramServer {
     }
 
     fn server_address(&self) -> String {
-        format!("unixgram://{}", self.name.path.display())
+        self.name.server_address(Transport::UnixDatagram)
     }
 
     fn fileno(&self) -> BorrowedFd<'_> {
@@ -106,28 +126,7 @@ impl Listener for UnixDatagramServer {
     }
 }
 
-/// The name that a socket has in the file system; closing the server removes it.
-struct SocketName {
-    path: PathBuf,
-    /// Device and inode, so that only our own file is removed; `None` for an abstract name.
-    file: Option<(u64, u64)>,
-}
-
-impl Drop for SocketName {
-    fn drop(&mut self) {
-        if self.file.is_some() && identity(&self.path) == self.file {
-            // It may have been removed meanwhile, which is what we want.
-            let _ = fs::remove_file(&self.path);
-        }
-    }
-}
-
-fn identity(path: &Path) -> Option<(u64, u64)> {
-    let found = fs::symlink_metadata(path).ok()?;
-    Some((found.dev(), found.ino()))
-}
-
-fn bind(path: &Path, kind: Type) -> Result<(Socket, SocketName), String> {
+fn bind(path: &Path, kind: Type, options: &BindOptions) -> Result<(Socket, SocketName), String> {
     let bytes = path.as_os_str().as_bytes();
     let is_abstract = bytes.first() == Some(&b'@');
     let address = if is_abstract {
@@ -139,6 +138,7 @@ fn bind(path: &Path, kind: Type) -> Result<(Socket, SocketName), String> {
     }
     .map_err(|error| error.to_string())?;
     let socket = Socket::new(Domain::UNIX, kind, None).map_err(|error| error.to_string())?;
+    options.socket_file.before_bind(&socket)?;
     match socket.bind(&address) {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse && !is_abstract => {
             remove_stale(path, &address, kind)?;
@@ -148,10 +148,10 @@ fn bind(path: &Path, kind: Type) -> Result<(Socket, SocketName), String> {
         }
         result => result.map_err(|error| explain(&error, path))?,
     }
-    let name = SocketName {
-        path: path.to_owned(),
-        file: identity(path).filter(|_| !is_abstract),
-    };
+    let name = SocketName::of_ours(path, is_abstract);
+    if !is_abstract {
+        options.socket_file.after_bind(path)?;
+    }
     Ok((socket, name))
 }
 

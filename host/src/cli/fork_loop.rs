@@ -1,0 +1,244 @@
+//! The process of a service that forks: this program once more, with one thread, a listener that it
+//! inherits, and nothing that could be lost in a child.
+//!
+//! It is started by `serve`, with the same options, and acts on no signal but its supervisor's: the
+//! first says that no more requests are taken, [`CUT`] that those in flight are to end now.
+
+use std::fmt;
+use std::io::{self, Write};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::process::ExitCode;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use clap::Args;
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::sys::prctl::set_pdeathsig;
+use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit};
+use nix::sys::signal::{SigHandler, Signal, signal};
+use nix::sys::socket::{MsgFlags, send, setsockopt, sockopt};
+use nix::sys::time::TimeVal;
+use nix::unistd::{Pid, getpid, getppid};
+use signal_hook::low_level;
+
+use super::log;
+use super::serve::ServeArgs;
+use crate::concurrency::{CUT, Concurrency, Counting, Fork, Process, Table};
+use crate::handler::WasmHandler;
+use crate::sandbox::{Compiled, THREAD_STACK, enter_runtime};
+use crate::server::{BaseServer, BindOptions, Control, DefaultHooks, Quota, Service, handed_over};
+
+/// The supervisor asks the loop to take no more requests.
+pub(super) const STOP: Signal = Signal::SIGUSR2;
+
+/// Serves one listener of `serve --concurrency fork`, which starts it.
+#[derive(Args)]
+pub(super) struct ForkLoopArgs {
+    /// What was inherited
+    #[arg(long)]
+    inherited: Inherited,
+    #[command(flatten)]
+    serve: ServeArgs,
+}
+
+/// Descriptors of the supervisor's.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Inherited {
+    pub(super) listener: RawFd,
+    pub(super) code: RawFd,
+    pub(super) table: RawFd,
+    pub(super) channel: RawFd,
+}
+
+impl fmt::Display for Inherited {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Inherited {
+            listener,
+            code,
+            table,
+            channel,
+        } = self;
+        write!(f, "{listener},{code},{table},{channel}")
+    }
+}
+
+impl FromStr for Inherited {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let numbers: Result<Vec<RawFd>, _> = text.split(',').map(str::parse).collect();
+        match numbers.as_deref() {
+            Ok([listener, code, table, channel]) => Ok(Inherited {
+                listener: *listener,
+                code: *code,
+                table: *table,
+                channel: *channel,
+            }),
+            _ => Err("it is for `serve` to say what was inherited".to_owned()),
+        }
+    }
+}
+
+/// What the first byte of a message to the supervisor says.
+pub(super) const LINE: u8 = 1;
+pub(super) const ACCEPTING: u8 = 2;
+
+/// How long a message may wait for a supervisor that is busy; then it is lost, and counted.
+const BUSY: Duration = Duration::from_secs(1);
+
+pub(super) fn main(args: ForkLoopArgs) -> anyhow::Result<ExitCode> {
+    let inherited = args.inherited;
+    let [listener, code, table, channel] = [
+        inherited.listener,
+        inherited.code,
+        inherited.table,
+        inherited.channel,
+    ]
+    .map(take);
+    let table = Table::open(table?).context("the table of requests cannot be mapped")?;
+    let channel = Arc::new(channel?);
+    setsockopt(
+        &channel,
+        sockopt::SendTimeout,
+        &TimeVal::new(BUSY.as_secs().cast_signed(), 0),
+    )?;
+    let (lines, counts) = (channel.clone(), table.clone());
+    log::start_with(&args.serve.log, move || Lines {
+        channel: lines.clone(),
+        table: counts.clone(),
+    });
+    reserve_stack()?;
+    let serve = &args.serve;
+    let mut loader = serve.handler.loader_without_cache(1);
+    loader.for_children();
+    let compiled = Compiled::shared(code?).context("the compiled handler cannot be read")?;
+    let handler = WasmHandler::link(&loader, &compiled).context("the handler cannot be linked")?;
+    drop(compiled);
+    // Made here once, and not in each child.
+    drop(enter_runtime());
+
+    let options = BindOptions::new(&serve.service, &loader.limits);
+    let listener = handed_over(listener?, "", &options).context("the listener is none")?;
+    let service = Service::new(
+        &serve.handler.service_name(),
+        Arc::new(handler),
+        loader.limits,
+        serve.service.linger.into(),
+        Arc::new(DefaultHooks),
+    );
+    let service = Arc::new(service.counted_in(Counting::Shared(table.clone())));
+    let quota = Quota::counted_in(serve.service.quota(), Counting::Shared(table.clone()));
+    let (serving, losing) = (service.clone(), service.clone());
+    let process: Arc<Process> = Arc::new(move |request, told| {
+        serving.process_request_thread(request, told);
+    });
+    let control = Arc::new(Control::new()?);
+    let fork = Arc::new(Fork::new(
+        table,
+        Some(getppid()),
+        control.waker().clone(),
+        process,
+        Arc::new(move |lost| losing.lost(&lost)),
+    )?);
+    let server = BaseServer::new(listener, service, fork.clone(), Arc::new(quota), control);
+    obey(&server, &fork)?;
+    // The supervisor has the listener, too: it accepts from the moment that it listens.
+    send(channel.as_raw_fd(), &[ACCEPTING], MsgFlags::MSG_NOSIGNAL)?;
+    server.serve_forever(None);
+    fork.close(Duration::MAX);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn take(number: RawFd) -> anyhow::Result<OwnedFd> {
+    if number < 3 {
+        bail!("descriptor {number} is not one that `serve` hands over");
+    }
+    // SAFETY: `serve` has handed it over for us alone; a number without a descriptor is an error of
+    // whatever uses it first.
+    let fd = unsafe { OwnedFd::from_raw_fd(number) };
+    fcntl(&fd, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
+    Ok(fd)
+}
+
+/// Handlers run on the main thread's stack, which grows up to a limit: it has to be what a thread of
+/// ours would have.
+fn reserve_stack() -> anyhow::Result<()> {
+    let wanted = THREAD_STACK as u64;
+    let (soft, hard) = getrlimit(Resource::RLIMIT_STACK)?;
+    if soft != RLIM_INFINITY && soft < wanted {
+        setrlimit(Resource::RLIMIT_STACK, wanted, hard).with_context(|| {
+            format!("a handler needs a stack of {wanted} bytes: raise `ulimit -s`")
+        })?;
+    }
+    Ok(())
+}
+
+fn obey(server: &BaseServer, fork: &Arc<Fork>) -> io::Result<()> {
+    let this = getpid();
+    let stop = server.shutdown_handle();
+    let (end, fork) = (server.shutdown_handle(), fork.clone());
+    // Children inherit the handlers; what these signals mean to them is said elsewhere.
+    // SAFETY: getpid(2), atomics and write(2): signal-safety(7) allows all of them.
+    unsafe {
+        low_level::register(STOP as i32, move || {
+            if getpid() == this {
+                stop.request();
+            }
+        })?;
+        low_level::register(CUT as i32, move || {
+            if getpid() == this {
+                end.request();
+                fork.hurry();
+            }
+        })?;
+    }
+    Ok(())
+}
+
+/// Lines of the log, on their way to the supervisor, which writes them.
+struct Lines {
+    channel: Arc<OwnedFd>,
+    table: Arc<Table>,
+}
+
+impl Write for Lines {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let message = [&[LINE], line].concat();
+        let channel = self.channel.as_raw_fd();
+        if send(channel, &message, MsgFlags::MSG_NOSIGNAL).is_err() {
+            self.table.counters().lines_lost.fetch_add(1, Relaxed);
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// What a process that is about to become the loop has to do, between fork and exec: a signal to the
+/// whole group is the supervisor's business, and without one the loop has none.
+pub(super) fn before_exec(inherited: Inherited, supervisor: Pid) -> io::Result<()> {
+    for ignored in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
+        // SAFETY: no handler is replaced that anything in this process would still rely on.
+        unsafe { signal(ignored, SigHandler::SigIgn)? };
+    }
+    set_pdeathsig(Signal::SIGKILL)?;
+    if getppid() != supervisor {
+        return Err(io::ErrorKind::Interrupted.into());
+    }
+    for number in [
+        inherited.listener,
+        inherited.code,
+        inherited.table,
+        inherited.channel,
+    ] {
+        // SAFETY: the supervisor keeps them open until the loop has started.
+        let fd = unsafe { BorrowedFd::borrow_raw(number) };
+        fcntl(fd, FcntlArg::F_SETFD(FdFlag::empty()))?;
+    }
+    Ok(())
+}

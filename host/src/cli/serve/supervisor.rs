@@ -1,0 +1,448 @@
+//! Processes that fork (`--concurrency fork`): one for each listener, started again when it dies.
+//!
+//! A loop's process is this program once more, see `fork_loop`. What must outlive it is here: the
+//! listeners, the compiled handler, the table of requests and the log. Its children outlive it, too;
+//! the system gives them to this process.
+
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Acquire;
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use nix::sys::prctl::set_child_subreaper;
+use nix::sys::signal::{self, Signal, kill, killpg};
+use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, socketpair};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
+use nix::unistd::{Pid, getpid};
+
+use super::sockets::Sockets;
+use super::{Message, PATIENCE, Reason, listening, notify, receive_until};
+use crate::address::Endpoint;
+use crate::cli::fork_loop::{ACCEPTING, Inherited, LINE, STOP, before_exec};
+use crate::cli::log;
+use crate::concurrency::{CUT, Slot, Table};
+use crate::events::{self, RequestEnded};
+use crate::outcome::Outcome;
+use crate::server::Listener;
+
+/// How long to wait before a process that died is started again: twice as long each time, until one
+/// has lived for long.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+const LONG_LIFE: Duration = Duration::from_secs(10);
+
+/// Loops in processes of their own, and what they need to be started.
+pub(super) struct Supervisor {
+    service: String,
+    listeners: Vec<Listening>,
+    code: OwnedFd,
+    table: Arc<Table>,
+    loops: Vec<Loop>,
+    started: u64,
+    orphans: Vec<Orphan>,
+    messages: Sender<Message>,
+}
+
+/// A listener, and whether it is served.
+struct Listening {
+    listener: Box<dyn Listener>,
+    /// Whether it was said that it accepts.
+    is_told: bool,
+    pause: Duration,
+    next_start: Option<Instant>,
+}
+
+/// A loop's process.
+struct Loop {
+    number: u64,
+    /// Which of the listeners it serves.
+    serves: usize,
+    child: Child,
+    since: Instant,
+    is_accepting: bool,
+    /// It takes no more requests: another one has a newer handler.
+    is_retired: bool,
+    /// Ends when nobody can send to the log any more.
+    lines: Receiver<()>,
+}
+
+/// A request's child whose loop has died.
+struct Orphan {
+    pid: Pid,
+    id: u64,
+    slot: Slot,
+    is_cut: bool,
+}
+
+impl Supervisor {
+    pub(super) fn start(
+        service: &str,
+        in_flight: u32,
+        sockets: Sockets,
+        code: OwnedFd,
+        messages: Sender<Message>,
+    ) -> anyhow::Result<Self> {
+        // Children whose loop dies become ours.
+        set_child_subreaper(true)?;
+        let table = Table::create(in_flight as usize)
+            .context("there is no memory for the table of requests")?;
+        let listeners = sockets.listeners.into_iter().map(|listener| Listening {
+            listener,
+            is_told: false,
+            pause: SHORTEST_PAUSE,
+            next_start: None,
+        });
+        let mut supervisor = Supervisor {
+            service: service.to_owned(),
+            listeners: listeners.collect(),
+            code,
+            table,
+            loops: Vec::new(),
+            started: 0,
+            orphans: Vec::new(),
+            messages,
+        };
+        for serves in 0..supervisor.listeners.len() {
+            supervisor.start_loop(serves)?;
+        }
+        Ok(supervisor)
+    }
+
+    fn start_loop(&mut self, serves: usize) -> anyhow::Result<()> {
+        let (ours, theirs) = socketpair(
+            AddressFamily::Unix,
+            SockType::SeqPacket,
+            None,
+            SockFlag::SOCK_CLOEXEC,
+        )
+        .context("no descriptor is left for a process's log: raise `ulimit -n`")?;
+        let inherited = Inherited {
+            listener: self.listeners[serves].listener.fileno().as_raw_fd(),
+            code: self.code.as_raw_fd(),
+            table: self.table.as_fd().as_raw_fd(),
+            channel: theirs.as_raw_fd(),
+        };
+        // The program that runs, even where its file was replaced meanwhile.
+        let mut command = Command::new("/proc/self/exe");
+        command
+            .arg0("sandsock")
+            .arg("fork-loop")
+            .arg("--inherited")
+            .arg(inherited.to_string())
+            .args(std::env::args_os().skip(2))
+            .process_group(0)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            // What it says there in its last moment is one more message.
+            .stderr(theirs.try_clone()?);
+        let supervisor = getpid();
+        // SAFETY: system calls that signal-safety(7) allows between fork and exec, and nothing else.
+        unsafe { command.pre_exec(move || before_exec(inherited, supervisor)) };
+        let child = command
+            .spawn()
+            .context("no process is to be had for the service's loop")?;
+        self.started += 1;
+        let number = self.started;
+        let (finished, lines) = mpsc::channel();
+        let messages = self.messages.clone();
+        thread::Builder::new()
+            .name(format!("log of {}", child.id()))
+            .stack_size(512 << 10)
+            .spawn(move || {
+                pass_on(&ours, number, &messages);
+                drop(finished);
+            })
+            .context("no thread is to be had for a process's log")?;
+        events::fork_started(&self.service, child.id());
+        self.loops.push(Loop {
+            number,
+            serves,
+            child,
+            since: Instant::now(),
+            is_accepting: false,
+            is_retired: false,
+            lines,
+        });
+        Ok(())
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.table.count()
+    }
+
+    /// A loop accepts: those that it replaces need not.
+    pub(super) fn accepting(&mut self, number: u64) {
+        let Some(new) = self.loops.iter_mut().find(|other| other.number == number) else {
+            return;
+        };
+        new.is_accepting = true;
+        let serves = new.serves;
+        for old in &mut self.loops {
+            if old.serves == serves && old.number < number && !old.is_retired {
+                old.is_retired = true;
+                old.signal(STOP);
+            }
+        }
+        let listener = &mut self.listeners[serves];
+        if !listener.is_told {
+            listener.is_told = true;
+            listening(&self.service, &listener.listener.server_address());
+            if self.listeners.iter().all(|listener| listener.is_told) {
+                notify(sd_notify::NotifyState::Ready);
+            }
+        }
+    }
+
+    /// Requests from now on are served by another handler: in new processes, while the old ones end
+    /// what they have begun.
+    pub(super) fn replace_code(&mut self, code: OwnedFd) -> anyhow::Result<()> {
+        self.code = code;
+        for serves in 0..self.listeners.len() {
+            self.start_loop(serves)?;
+        }
+        Ok(())
+    }
+
+    /// The system says that a child of ours has ended or was stopped.
+    pub(super) fn child_changed(&mut self) -> anyhow::Result<Option<Reason>> {
+        self.collect_orphans();
+        for ended in self.collect_loops() {
+            let Ended { process, status } = ended;
+            let is_used_up = status.success() && !process.is_retired;
+            if is_used_up {
+                return Ok(Some(Reason::Quota));
+            }
+            if process.is_retired {
+                continue;
+            }
+            let listener = &mut self.listeners[process.serves];
+            if !listener.is_told {
+                // Its reasons are in the log once its lines are.
+                let _ = process.lines.recv_timeout(PATIENCE);
+                bail!(
+                    "the process that should serve {} ended before it did: {status}",
+                    listener.listener.server_address()
+                );
+            }
+            let lived_long = process.since.elapsed() >= LONG_LIFE;
+            listener.pause = match lived_long {
+                true => SHORTEST_PAUSE,
+                false => (listener.pause * 2).min(LONGEST_PAUSE),
+            };
+            let pause = listener.pause / 2;
+            listener.next_start = Some(Instant::now() + pause);
+            events::fork_died(
+                &self.service,
+                process.child.id(),
+                &status.to_string(),
+                pause,
+            );
+        }
+        Ok(None)
+    }
+
+    /// When the next process is to be started again.
+    pub(super) fn next_start(&self) -> Option<Instant> {
+        let starts = self.listeners.iter().map(|listener| listener.next_start);
+        starts.flatten().min()
+    }
+
+    /// Starts again what is due.
+    pub(super) fn start_due(&mut self) -> anyhow::Result<()> {
+        let now = Instant::now();
+        for serves in 0..self.listeners.len() {
+            let listener = &mut self.listeners[serves];
+            if listener.next_start.is_some_and(|start| start <= now) {
+                listener.next_start = None;
+                if let Err(error) = self.start_loop(serves) {
+                    let listener = &mut self.listeners[serves];
+                    listener.pause = LONGEST_PAUSE;
+                    listener.next_start = Some(now + LONGEST_PAUSE);
+                    events::fork_failed(&self.service, &format!("{error:#}"), LONGEST_PAUSE);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// No new requests; those in flight have `grace` to end, then they are cut. Says how many were.
+    pub(super) fn stop(mut self, messages: &Receiver<Message>, grace: Duration) -> usize {
+        for process in &self.loops {
+            process.signal(STOP);
+        }
+        let mut lines = self.wait(messages, grace);
+        if self.is_serving() {
+            for process in &self.loops {
+                process.signal(CUT);
+            }
+            for orphan in &mut self.orphans {
+                orphan.is_cut = true;
+                let _ = kill(orphan.pid, CUT);
+            }
+            lines.extend(self.wait(messages, PATIENCE));
+        }
+        if self.is_serving() {
+            for process in &self.loops {
+                // Loop and children are a group of their own.
+                let _ = killpg(process.pid(), Signal::SIGKILL);
+            }
+            for orphan in &self.orphans {
+                let _ = kill(orphan.pid, Signal::SIGKILL);
+            }
+            lines.extend(self.wait(messages, PATIENCE));
+        }
+        for lines in lines {
+            let _ = lines.recv_timeout(PATIENCE);
+        }
+        let counters = self.table.counters();
+        log::lost(counters.lines_lost.load(Acquire));
+        counters.cut.load(Acquire) as usize
+    }
+
+    fn is_serving(&self) -> bool {
+        !(self.loops.is_empty() && self.orphans.is_empty())
+    }
+
+    /// Until no process is left, or the time is over. The logs of those that ended.
+    fn wait(&mut self, messages: &Receiver<Message>, time: Duration) -> Vec<Receiver<()>> {
+        let end = Instant::now().checked_add(time);
+        let mut lines = Vec::new();
+        loop {
+            let ended = self.collect_loops();
+            lines.extend(ended.into_iter().map(|ended| ended.process.lines));
+            self.collect_orphans();
+            if !self.is_serving() {
+                return lines;
+            }
+            // Whatever the message is: that a process has ended is among them, and a second signal to
+            // stop is seen to elsewhere.
+            match end {
+                Some(end) if end <= Instant::now() => return lines,
+                Some(end) => drop(receive_until(messages, end)),
+                None => drop(messages.recv()),
+            }
+        }
+    }
+
+    /// Loops that have ended. One that was stopped is killed: nobody knows for how long it would hold
+    /// its listener.
+    fn collect_loops(&mut self) -> Vec<Ended> {
+        let mut ended = Vec::new();
+        let mut index = 0;
+        while index < self.loops.len() {
+            let process = &mut self.loops[index];
+            let stopped = WaitPidFlag::WSTOPPED | WaitPidFlag::WNOHANG;
+            if let Ok(WaitStatus::Stopped(..)) = waitid(Id::Pid(process.pid()), stopped) {
+                process.signal(Signal::SIGKILL);
+            }
+            match process.child.try_wait() {
+                Ok(Some(status)) => {
+                    let process = self.loops.swap_remove(index);
+                    self.adopt(&process);
+                    ended.push(Ended { process, status });
+                }
+                _ => index += 1,
+            }
+        }
+        ended
+    }
+
+    /// Takes over the children of a loop that has ended.
+    fn adopt(&mut self, process: &Loop) {
+        let orphans = self.table.orphans_of(process.pid().as_raw());
+        self.orphans
+            .extend(orphans.into_iter().map(|(pid, id, slot)| Orphan {
+                pid: Pid::from_raw(pid),
+                id,
+                slot,
+                is_cut: false,
+            }));
+        self.collect_orphans();
+    }
+
+    fn collect_orphans(&mut self) {
+        let service = &self.service;
+        self.orphans.retain(|orphan| {
+            let look = WaitPidFlag::WEXITED | WaitPidFlag::WSTOPPED | WaitPidFlag::WNOHANG;
+            let detail = match waitid(Id::Pid(orphan.pid), look) {
+                Ok(WaitStatus::StillAlive) => return true,
+                Ok(WaitStatus::Stopped(..)) => {
+                    let _ = kill(orphan.pid, Signal::SIGKILL);
+                    return true;
+                }
+                Ok(WaitStatus::Exited(_, code)) => format!("its process exited with code {code}"),
+                Ok(WaitStatus::Signaled(_, signal, _)) => {
+                    format!("its process was killed by {signal}")
+                }
+                _ => "its process ended, after the one that had forked it".to_owned(),
+            };
+            if !orphan.slot.is_told() {
+                lost(service, orphan, &detail);
+            }
+            false
+        });
+    }
+}
+
+/// A loop's process, and how it ended.
+struct Ended {
+    process: Loop,
+    status: ExitStatus,
+}
+
+impl Loop {
+    fn pid(&self) -> Pid {
+        Pid::from_raw(self.child.id().cast_signed())
+    }
+
+    fn signal(&self, signal: Signal) {
+        // It was not waited for, so that the number is its own.
+        let _ = signal::kill(self.pid(), signal);
+    }
+}
+
+/// The event of a request whose child and loop have both died.
+fn lost(service: &str, orphan: &Orphan, detail: &str) {
+    events::request(&RequestEnded {
+        service,
+        id: orphan.id,
+        client: &Endpoint::Unnamed,
+        outcome: match orphan.is_cut {
+            true => Outcome::Cut,
+            false => Outcome::HostError,
+        },
+        duration: Duration::ZERO,
+        cpu: Duration::ZERO,
+        bytes_in: 0,
+        bytes_out: 0,
+        memory_peak: 0,
+        log_dropped: 0,
+        detail: Some(detail),
+    });
+}
+
+/// The longest message; a longer one would not fit into the sender's buffer either.
+const LONGEST_MESSAGE: usize = 256 << 10;
+
+/// Passes on what a loop and its children say, until none of them is left.
+fn pass_on(channel: &OwnedFd, number: u64, messages: &Sender<Message>) {
+    let mut buffer = vec![0; LONGEST_MESSAGE];
+    loop {
+        let length = match recv(channel.as_raw_fd(), &mut buffer, MsgFlags::empty()) {
+            Ok(0) => return,
+            Ok(length) => length,
+            Err(nix::errno::Errno::EINTR) => continue,
+            Err(_) => return,
+        };
+        match buffer[..length] {
+            [LINE, ref line @ ..] => log::line(line),
+            [ACCEPTING] => drop(messages.send(Message::Accepting(number))),
+            ref said => events::fork_said(String::from_utf8_lossy(said).trim_end()),
+        }
+    }
+}

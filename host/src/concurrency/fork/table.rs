@@ -1,0 +1,277 @@
+//! What all processes of one service share: who serves what, and the counters that go on when one of
+//! them is started again. It lies in memory that is mapped into each of them.
+
+use std::fs::File;
+use std::io;
+use std::num::NonZeroUsize;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::sync::atomic::{
+    AtomicI32, AtomicU32, AtomicU64,
+    Ordering::{AcqRel, Acquire, Relaxed, Release},
+};
+
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
+
+/// What goes on counting when a loop is started again, and what several listeners count together.
+#[derive(Debug, Default)]
+#[repr(C)]
+pub(crate) struct Counters {
+    /// The number of the last request.
+    pub(crate) ids: AtomicU64,
+    /// Tickets of `--max-requests` that are out or used up, and those that are used up.
+    pub(crate) tickets_out: AtomicU32,
+    pub(crate) tickets_used: AtomicU32,
+    /// Requests that were ended by shutdown.
+    pub(crate) cut: AtomicU32,
+    /// Lines of the log that could not be handed over.
+    pub(crate) lines_lost: AtomicU64,
+}
+
+/// Counters of this process alone, or of all that share a table.
+pub(crate) enum Counting {
+    Alone(Counters),
+    Shared(Arc<Table>),
+}
+
+impl Counting {
+    pub(crate) fn get(&self) -> &Counters {
+        match self {
+            Counting::Alone(counters) => counters,
+            Counting::Shared(table) => table.counters(),
+        }
+    }
+}
+
+impl Default for Counting {
+    fn default() -> Self {
+        Counting::Alone(Counters::default())
+    }
+}
+
+/// One request of one child.
+#[derive(Debug, Default)]
+#[repr(C)]
+struct Entry {
+    state: AtomicU32,
+    /// The child; 0 until it is forked.
+    pid: AtomicI32,
+    /// The process whose child it is.
+    parent: AtomicI32,
+    id: AtomicU64,
+}
+
+/// No request has the entry; one is being served; its event was told.
+const FREE: u32 = 0;
+const RUNNING: u32 = 1;
+const TOLD: u32 = 2;
+
+/// The shared memory.
+pub(crate) struct Table {
+    memory: OwnedFd,
+    start: NonNull<Counters>,
+    entries: NonNull<Entry>,
+    max: usize,
+}
+
+// SAFETY: what the pointers lead to are atomics, and it stays mapped for as long as the value lives.
+unsafe impl Send for Table {}
+// SAFETY: as above.
+unsafe impl Sync for Table {}
+
+/// Where the entries begin, in bytes: behind the counters, on a cache line of their own.
+const ENTRIES: usize = 64;
+
+impl Table {
+    /// Room for `max` requests at one time.
+    ///
+    /// # Errors
+    ///
+    /// The system has no memory or no descriptor left.
+    pub(crate) fn create(max: usize) -> io::Result<Arc<Self>> {
+        let memory = memfd_create(c"sandsock-table", MFdFlags::MFD_CLOEXEC)?;
+        let file = File::from(memory);
+        file.set_len(length(max).get() as u64)?;
+        // Zeros are counters at their start and free entries.
+        Table::map(file.into(), max)
+    }
+
+    /// The table that another process has made.
+    ///
+    /// # Errors
+    ///
+    /// It is not one, or cannot be mapped.
+    pub(crate) fn open(memory: OwnedFd) -> io::Result<Arc<Self>> {
+        let file = File::from(memory);
+        let length = usize::try_from(file.metadata()?.len()).unwrap_or(0);
+        let entries = length
+            .checked_sub(ENTRIES)
+            .ok_or(io::ErrorKind::InvalidData)?;
+        Table::map(file.into(), entries / size_of::<Entry>())
+    }
+
+    fn map(memory: OwnedFd, max: usize) -> io::Result<Arc<Self>> {
+        const { assert!(size_of::<Counters>() <= ENTRIES) };
+        let access = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+        // SAFETY: a new mapping at a place of the kernel's choice, as long as the file.
+        let start = unsafe { mmap(None, length(max), access, MapFlags::MAP_SHARED, &memory, 0)? };
+        // SAFETY: the mapping is longer than this.
+        let entries = unsafe { start.byte_add(ENTRIES) };
+        Ok(Arc::new(Table {
+            memory,
+            start: start.cast(),
+            entries: entries.cast(),
+            max,
+        }))
+    }
+
+    pub(crate) fn counters(&self) -> &Counters {
+        // SAFETY: it is mapped, aligned to a page, and made of atomics, for which every bit pattern is
+        // a value.
+        unsafe { self.start.as_ref() }
+    }
+
+    fn entries(&self) -> &[Entry] {
+        // SAFETY: as for the counters; the mapping has room for so many.
+        unsafe { std::slice::from_raw_parts(self.entries.as_ptr(), self.max) }
+    }
+
+    /// Requests that are being served.
+    pub(crate) fn count(&self) -> usize {
+        let taken = |entry: &&Entry| entry.state.load(Acquire) != FREE;
+        self.entries().iter().filter(taken).count()
+    }
+
+    /// An entry for a request of this process.
+    pub(super) fn reserve(self: &Arc<Self>) -> Option<Slot> {
+        let index = self.entries().iter().position(|entry| {
+            entry
+                .state
+                .compare_exchange(FREE, RUNNING, AcqRel, Relaxed)
+                .is_ok()
+        })?;
+        let slot = Slot {
+            table: self.clone(),
+            index,
+        };
+        slot.entry().pid.store(0, Relaxed);
+        slot.entry()
+            .parent
+            .store(nix::unistd::getpid().as_raw(), Release);
+        Some(slot)
+    }
+
+    /// Takes over the children of a process that has ended: their slots, processes and requests. What
+    /// had no child yet is free again.
+    pub(crate) fn orphans_of(self: &Arc<Self>, parent: i32) -> Vec<(i32, u64, Slot)> {
+        let theirs = self.entries().iter().enumerate().filter(|(_, entry)| {
+            entry.state.load(Acquire) != FREE && entry.parent.load(Acquire) == parent
+        });
+        theirs
+            .map(|(index, entry)| {
+                let slot = Slot {
+                    table: self.clone(),
+                    index,
+                };
+                (entry.pid.load(Acquire), entry.id.load(Acquire), slot)
+            })
+            .filter(|(pid, _, _)| *pid != 0)
+            .collect()
+    }
+}
+
+impl AsFd for Table {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.memory.as_fd()
+    }
+}
+
+impl Drop for Table {
+    fn drop(&mut self) {
+        // SAFETY: it was mapped with this length, and nothing borrows from it any more.
+        let _ = unsafe { munmap(self.start.cast(), length(self.max).get()) };
+    }
+}
+
+fn length(max: usize) -> NonZeroUsize {
+    NonZeroUsize::MIN.saturating_add(ENTRIES + max * size_of::<Entry>() - 1)
+}
+
+/// An entry of the table, for as long as it is a request's.
+pub(crate) struct Slot {
+    table: Arc<Table>,
+    index: usize,
+}
+
+impl Slot {
+    fn entry(&self) -> &Entry {
+        &self.table.entries()[self.index]
+    }
+
+    /// The request that is served.
+    pub(crate) fn attach(&self, id: u64) {
+        self.entry().id.store(id, Release);
+    }
+
+    /// The child that serves it.
+    pub(super) fn set_pid(&self, pid: i32) {
+        self.entry().pid.store(pid, Release);
+    }
+
+    /// The child has told the request's event.
+    pub(super) fn set_told(&self) {
+        self.entry().state.store(TOLD, Release);
+    }
+
+    pub(crate) fn is_told(&self) -> bool {
+        self.entry().state.load(Acquire) == TOLD
+    }
+
+    pub(crate) fn counters(&self) -> &Counters {
+        self.table.counters()
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.entry().state.store(FREE, Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_is_the_same_for_whoever_maps_it() {
+        let ours = Table::create(2).unwrap();
+        let theirs = Table::open(ours.as_fd().try_clone_to_owned().unwrap()).unwrap();
+        let first = ours.reserve().unwrap();
+        let second = theirs.reserve().unwrap();
+        assert!(ours.reserve().is_none() && theirs.reserve().is_none());
+        second.set_told();
+        drop(first);
+        assert_eq!(1, ours.count());
+        assert!(theirs.reserve().is_some());
+        theirs.counters().ids.store(7, Relaxed);
+        assert_eq!(7, ours.counters().ids.load(Relaxed));
+    }
+
+    #[test]
+    fn orphans_keep_their_slots_and_what_was_never_forked_gives_its_own_back() {
+        let table = Table::create(3).unwrap();
+        let me = nix::unistd::getpid().as_raw();
+        let forked = table.reserve().unwrap();
+        forked.attach(5);
+        forked.set_pid(4711);
+        // Their process has ended without giving anything back.
+        std::mem::forget((forked, table.reserve().unwrap()));
+        let orphans = table.orphans_of(me);
+        assert_eq!((4711, 5), (orphans[0].0, orphans[0].1));
+        assert_eq!((1, 1), (orphans.len(), table.count()));
+        drop(orphans);
+        assert_eq!(0, table.count());
+    }
+}

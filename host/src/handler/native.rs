@@ -1,0 +1,90 @@
+//! Handlers in this program's own language, where a `.wasm` could stand: for tests, and for what an
+//! embedder trusts. They run without a sandbox: the deadline and the idle timeout bound what they read,
+//! write and sleep through their [`Request`], and nothing else does.
+
+use std::error::Error;
+use std::sync::Arc;
+
+use super::life::{self, Step, StepError};
+use super::{Failure, Handled, RequestHandler};
+use crate::request::Request;
+
+/// What a handler reports (Python: what it raises). Its text is for the log and never for the client.
+pub type HandlerError = Box<dyn Error + Send + Sync>;
+
+/// Python's `BaseRequestHandler`: made anew for each request. `finish` runs where `setup` succeeded,
+/// whatever became of `handle`.
+pub trait BaseRequestHandler {
+    /// Before [`BaseRequestHandler::handle`].
+    ///
+    /// # Errors
+    ///
+    /// Whatever the handler reports; nothing more of it runs then.
+    fn setup(&mut self, _request: &Request) -> Result<(), HandlerError> {
+        Ok(())
+    }
+
+    /// Serves the request.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the handler reports.
+    fn handle(&mut self, request: &Request) -> Result<(), HandlerError>;
+
+    /// After [`BaseRequestHandler::handle`].
+    ///
+    /// # Errors
+    ///
+    /// Whatever the handler reports.
+    fn finish(&mut self, _request: &Request) -> Result<(), HandlerError> {
+        Ok(())
+    }
+}
+
+/// A handler from a type: `make` is called for each request, as Python calls `RequestHandlerClass`.
+pub fn native<H: BaseRequestHandler>(
+    make: impl Fn() -> H + Send + Sync + 'static,
+) -> impl RequestHandler {
+    Native(make)
+}
+
+/// A handler from a function: all that it does is `handle`.
+pub fn handler_fn(
+    handle: impl Fn(&Request) -> Result<(), HandlerError> + Send + Sync + 'static,
+) -> impl RequestHandler {
+    let handle = Arc::new(handle);
+    Native(move || Function(handle.clone()))
+}
+
+struct Native<M>(M);
+
+impl<H: BaseRequestHandler, M: Fn() -> H + Send + Sync> RequestHandler for Native<M> {
+    fn finish_request(&self, request: &Arc<Request>) -> Handled {
+        let mut handler = (self.0)();
+        let result = life::run(|step| {
+            let result = match step {
+                Step::Setup => handler.setup(request),
+                Step::Handle => handler.handle(request),
+                Step::Finish => handler.finish(request),
+            };
+            result.map_err(|error| StepError::Reported(error.to_string()))
+        });
+        Handled {
+            result: result.map_err(|error| match error {
+                StepError::Reported(text) => Failure::Reported(text),
+                StepError::Ended(error) | StepError::NotSetUp(error) => {
+                    Failure::Host(format!("{error:#}"))
+                }
+            }),
+            memory_peak: 0,
+        }
+    }
+}
+
+struct Function<F>(Arc<F>);
+
+impl<F: Fn(&Request) -> Result<(), HandlerError>> BaseRequestHandler for Function<F> {
+    fn handle(&mut self, request: &Request) -> Result<(), HandlerError> {
+        (self.0)(request)
+    }
+}

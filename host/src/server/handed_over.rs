@@ -1,0 +1,130 @@
+//! Sockets that another program has opened: a supervisor, systemd (`LISTEN_FDS`), inetd.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Mutex;
+
+use nix::sys::eventfd::{EfdFlags, EventFd};
+use nix::sys::socket::{getsockopt, sockopt};
+use socket2::{Domain, Socket, Type};
+
+use super::listener::{Accepted, BindOptions, Listener};
+use super::socket_file::SocketName;
+use super::tcp::TcpServer;
+use super::udp::UdpServer;
+use super::unix::{UnixDatagramServer, UnixStreamServer};
+use crate::address::{Endpoint, Transport};
+use crate::request::{Stream, lock};
+
+/// Looks at a socket that was handed over and makes a listener of it, also of a connection, see
+/// [`Listener::is_connection`]. `name` is what it was called, for a socket without an address.
+///
+/// # Errors
+///
+/// It is not a socket, not of a kind that can be served, or neither listens nor is connected.
+pub(crate) fn handed_over(
+    fd: OwnedFd,
+    name: &str,
+    options: &BindOptions,
+) -> io::Result<Box<dyn Listener>> {
+    let is_listening = getsockopt(&fd, sockopt::AcceptConn)?;
+    let socket = Socket::from(fd);
+    socket.set_cloexec(true)?;
+    Ok(match transport(&socket)? {
+        Transport::Udp => Box::new(UdpServer::new(socket, options)?),
+        Transport::UnixDatagram => {
+            let name = socket_name(&socket, name)?;
+            Box::new(UnixDatagramServer::new(socket, name, options)?)
+        }
+        Transport::Tcp if is_listening => Box::new(TcpServer::new(socket, options)?),
+        Transport::UnixStream if is_listening => {
+            let name = socket_name(&socket, name)?;
+            Box::new(UnixStreamServer::new(socket, name)?)
+        }
+        transport => Box::new(OneConnection::new(socket, transport, name, options)?),
+    })
+}
+
+fn transport(socket: &Socket) -> io::Result<Transport> {
+    match (socket.domain()?, socket.r#type()?) {
+        (Domain::IPV4 | Domain::IPV6, Type::STREAM) => Ok(Transport::Tcp),
+        (Domain::IPV4 | Domain::IPV6, Type::DGRAM) => Ok(Transport::Udp),
+        (Domain::UNIX, Type::STREAM) => Ok(Transport::UnixStream),
+        (Domain::UNIX, Type::DGRAM) => Ok(Transport::UnixDatagram),
+        _ => Err(io::Error::other(
+            "it is a socket of another kind: TCP, UDP, Unix streams and Unix datagrams are served",
+        )),
+    }
+}
+
+fn socket_name(socket: &Socket, handed_over_as: &str) -> io::Result<SocketName> {
+    let address = match Endpoint::from(&socket.local_addr()?) {
+        Endpoint::Unnamed => None,
+        named => Some(named.to_string()),
+    };
+    Ok(SocketName::of_another(address, handed_over_as))
+}
+
+/// A connection that somebody else has accepted (inetd's `nowait`, systemd's `Accept=yes`): it is the
+/// one request that this listener has.
+struct OneConnection {
+    name: String,
+    transport: Transport,
+    accepted: Mutex<Option<Accepted>>,
+    /// Readable until the request was taken; a client that waits for us to speak sends nothing.
+    waits: EventFd,
+}
+
+impl OneConnection {
+    fn new(
+        socket: Socket,
+        transport: Transport,
+        name: &str,
+        options: &BindOptions,
+    ) -> io::Result<Self> {
+        let client = socket.peer_addr().map_err(|_| {
+            io::Error::other("it is a stream socket that neither listens nor is connected")
+        })?;
+        // As a connection has it that was accepted here.
+        socket.set_nonblocking(false)?;
+        socket.set_read_timeout(options.receive_timeout)?;
+        if transport == Transport::Tcp {
+            socket.set_tcp_nodelay(options.disable_nagle_algorithm)?;
+        }
+        Ok(OneConnection {
+            name: name.to_owned(),
+            transport,
+            accepted: Mutex::new(Some(Accepted {
+                client_address: Endpoint::from(&client),
+                connection: Box::new(Stream::new(socket, options.receive_timeout)),
+            })),
+            waits: EventFd::from_value_and_flags(
+                1,
+                EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC,
+            )?,
+        })
+    }
+}
+
+impl Listener for OneConnection {
+    fn is_connection(&self) -> bool {
+        true
+    }
+
+    fn transport(&self) -> Transport {
+        self.transport
+    }
+
+    fn server_address(&self) -> String {
+        format!("fd://{}", self.name)
+    }
+
+    fn fileno(&self) -> BorrowedFd<'_> {
+        self.waits.as_fd()
+    }
+
+    fn get_request(&self) -> io::Result<Option<Accepted>> {
+        self.waits.read()?;
+        Ok(lock(&self.accepted).take())
+    }
+}
