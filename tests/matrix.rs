@@ -95,6 +95,7 @@ macro_rules! matrix {
     (@concurrencies $transport:expr) => {
         matrix!(@kinds serial $transport);
         matrix!(@kinds threads $transport);
+        matrix!(@kinds fork $transport);
     };
     (@kinds $concurrency:ident $transport:expr) => {
         mod $concurrency {
