@@ -89,6 +89,10 @@ impl Serve {
         line.push(program().into());
         line.push("serve".into());
         line.extend(self.options.iter().cloned());
+        if std::env::var_os("TRY_FORK").is_some() && !self.options.iter().any(|o| o == "--concurrency") {
+            line.push("--concurrency".into());
+            line.push("fork".into());
+        }
         line.push(self.address.clone().into());
         line.push(self.handler.clone());
         if !self.handler_args.is_empty() {

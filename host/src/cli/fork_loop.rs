@@ -148,6 +148,8 @@ pub(super) fn main(args: ForkLoopArgs) -> anyhow::Result<ExitCode> {
     // The supervisor has the listener, too: it accepts from the moment that it listens.
     send(channel.as_raw_fd(), &[ACCEPTING], MsgFlags::MSG_NOSIGNAL)?;
     server.serve_forever(None);
+    // Clients are refused while requests in flight end.
+    drop(server);
     fork.close(Duration::MAX);
     Ok(ExitCode::SUCCESS)
 }

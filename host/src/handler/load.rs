@@ -159,9 +159,16 @@ impl Loader {
             .map_err(LoadError::Engine)?;
         let wasm = if compiled.is_component() {
             let component = compiled.component(&engine).map_err(LoadError::Engine)?;
+            // Otherwise the first request would make it, and with `fork` each.
+            component
+                .initialize_copy_on_write_image()
+                .map_err(LoadError::Engine)?;
             Wasm::Component(ComponentHandler::new(&component)?)
         } else {
             let module = compiled.module(&engine).map_err(LoadError::Engine)?;
+            module
+                .initialize_copy_on_write_image()
+                .map_err(LoadError::Engine)?;
             Wasm::Module(ModuleHandler::new(&module)?)
         };
         let instances = Instances {

@@ -40,10 +40,11 @@ pub(crate) fn capacity(
     concurrency: ConcurrencyKind,
     folders: usize,
 ) -> Result<Capacity, String> {
+    let descriptors = raise_descriptors();
     let limits = match concurrency {
-        // A child has a descriptor table, maps and an address space of its own.
+        // A child has descriptors, maps and an address space of its own.
         ConcurrencyKind::Fork => process_limits(),
-        _ => system_limits(folders),
+        _ => system_limits(descriptors, folders),
     };
     if concurrency == ConcurrencyKind::Serial {
         return Ok(Capacity {
@@ -75,10 +76,10 @@ pub(crate) fn capacity(
 }
 
 /// Each limit in requests, by its name.
-fn system_limits(folders: usize) -> Vec<(u64, &'static str)> {
-    let descriptors = 1 + WasiGrants::descriptors_per_request(folders);
+fn system_limits(descriptors: u64, folders: usize) -> Vec<(u64, &'static str)> {
+    let each = 1 + WasiGrants::descriptors_per_request(folders);
     let mut limits = vec![(
-        raise_descriptors().saturating_sub(OWN_DESCRIPTORS) / descriptors,
+        descriptors.saturating_sub(OWN_DESCRIPTORS) / each,
         "the limit on open files (ulimit -Hn)",
     )];
     if let Some(space) = soft_limit(Resource::RLIMIT_AS) {

@@ -33,7 +33,11 @@ impl Ticker {
     pub(super) fn start(self, engine: &Engine) -> wasmtime::Result<()> {
         match self {
             Ticker::Thread => start_thread(engine),
-            Ticker::Child => handle_timer(),
+            Ticker::Child => {
+                // The stack for signals, which each child inherits instead of making its own.
+                Engine::tls_eager_initialize();
+                handle_timer()
+            }
         }
     }
 

@@ -275,6 +275,8 @@ impl Supervisor {
         for process in &self.loops {
             process.signal(STOP);
         }
+        // Clients are refused from now on, and do not wait for nobody.
+        self.listeners.clear();
         let mut lines = self.wait(messages, grace);
         if self.is_serving() {
             for process in &self.loops {
