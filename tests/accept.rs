@@ -1,7 +1,9 @@
 //! Taking connections: at the limits of the system and of the operator, and at an address that is not
 //! free.
 
-use crate::harness::{Op, PATIENCE, Serve, Server, Transport, handler, is_request, script, wat};
+use crate::harness::{
+    CONCURRENCIES, Op, PATIENCE, Serve, Server, Transport, handler, is_request, script, wat,
+};
 use Op::{Return, Write};
 use std::fs;
 use std::net::TcpListener;
@@ -31,7 +33,7 @@ fn strace_works() -> bool {
 
 #[test]
 fn without_descriptors_accepting_waits_and_recovers_by_itself() {
-    for concurrency in ["serial", "threads"] {
+    for concurrency in CONCURRENCIES {
         let server = start_without_descriptors(
             Serve::new(handler("echo"))
                 .with("--concurrency")
@@ -77,15 +79,19 @@ fn without_descriptors_accept_is_called_a_few_times_a_second() {
     let trace = dir.path().join("trace");
     let trace = trace.to_str().unwrap();
     // With -D the server, not strace, is the process that the test started.
-    let server = start_without_descriptors(Serve::new(handler("echo")).through(&[
-        "strace",
-        "-D",
-        "-f",
-        "-o",
-        trace,
-        "-e",
-        "trace=accept,accept4",
-    ]));
+    let server = start_without_descriptors(
+        Serve::new(handler("echo"))
+            .with("--concurrency threads")
+            .through(&[
+                "strace",
+                "-D",
+                "-f",
+                "-o",
+                trace,
+                "-e",
+                "trace=accept,accept4",
+            ]),
+    );
     let _waiting = server.connect();
     let refused = || {
         let text = fs::read_to_string(trace).unwrap_or_default();

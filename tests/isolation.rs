@@ -1,6 +1,7 @@
 //! No state survives from one request to the next, and none is shared by two that run side by side.
 
-use crate::harness::{Serve, Server, wat};
+use crate::harness::{CONCURRENCIES, Serve, Server, guest, guest_component, wat};
+use std::collections::HashSet;
 
 fn server(concurrency: &str) -> Server {
     Serve::new(wat("traces"))
@@ -22,6 +23,38 @@ fn no_trace_of_an_earlier_request_is_found_under_serial() {
     let server = server("serial");
     for _ in 0..100 {
         assert_eq!(server.ask("x"), b"fresh");
+    }
+}
+
+#[test]
+fn no_trace_of_an_earlier_request_is_found_under_fork() {
+    let server = server("fork");
+    for _ in 0..100 {
+        assert_eq!(server.ask("x"), b"fresh");
+    }
+}
+
+/// What a generator in the parent would hand out to each child alike.
+#[test]
+fn random_numbers_differ_from_request_to_request() {
+    for concurrency in CONCURRENCIES {
+        for probe in [guest("probe"), guest_component("probe")] {
+            let server = Serve::new(probe)
+                .with("--concurrency")
+                .arg(concurrency)
+                .start();
+            let mut seen = HashSet::new();
+            for _ in 0..20 {
+                let answer = String::from_utf8(server.ask("random\n")).unwrap();
+                assert!(answer.lines().count() >= 2, "{answer}");
+                for number in answer.lines() {
+                    assert!(
+                        seen.insert(number.to_owned()),
+                        "{concurrency}: {number} again"
+                    );
+                }
+            }
+        }
     }
 }
 

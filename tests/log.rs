@@ -59,7 +59,9 @@ fn every_line_is_one_flat_object_with_timestamp_level_and_event() {
 
 #[test]
 fn a_request_is_one_event_with_all_its_fields() {
-    let server = Serve::new(handler("echo")).start();
+    let server = Serve::new(handler("echo"))
+        .with("--concurrency threads")
+        .start();
     let client = server.connect();
     let address = client.address();
     client.ask("seven b");
@@ -247,7 +249,9 @@ fn text_says_what_happened_and_to_whom() {
 /// The name of the thread that served, as the article's second program prints it.
 #[test]
 fn under_threads_the_threads_name_is_in_request_and_guest() {
-    let server: Server = Serve::new(wat("script")).start();
+    let server: Server = Serve::new(wat("script"))
+        .with("--concurrency threads")
+        .start();
     server.ask(script(&[Print("a line")]));
     let name = server.request()["thread"].clone();
     let number = name.as_str().and_then(|name| name.strip_prefix("Thread-"));

@@ -14,6 +14,7 @@ mod cpu_limit;
 mod datagram;
 mod deadline;
 mod examples;
+mod fork;
 mod grants;
 mod handlers;
 mod harness;

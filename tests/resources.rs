@@ -77,7 +77,9 @@ fn thousands_of_packets_leave_descriptors_and_threads_as_they_are() {
 
 #[test]
 fn threads_are_kept_and_used_again() {
-    let server = Serve::new(handler_component("echo")).start();
+    let server = Serve::new(handler_component("echo"))
+        .with("--concurrency threads")
+        .start();
     for _ in 0..200 {
         assert_eq!(server.ask("x"), b"x");
     }
@@ -93,7 +95,9 @@ fn threads_are_kept_and_used_again() {
 
 #[test]
 fn threads_of_a_burst_are_no_more_than_its_requests() {
-    let server = Serve::new(handler("echo")).start();
+    let server = Serve::new(handler("echo"))
+        .with("--concurrency threads")
+        .start();
     let before = server.process().threads();
     let mut clients: Vec<_> = (0..100).map(|_| server.connect()).collect();
     for client in &mut clients {
@@ -129,6 +133,7 @@ fn the_soft_limit_on_descriptors_is_raised_to_the_hard_one() {
 fn a_default_that_the_descriptors_cannot_carry_is_lowered_with_one_warning() {
     let server = Serve::new(handler("echo"))
         .through(&["prlimit", "--nofile=128:128"])
+        .with("--concurrency threads")
         .start();
     let warning = server
         .log()
@@ -153,6 +158,7 @@ fn a_default_that_the_descriptors_cannot_carry_is_lowered_with_one_warning() {
 fn a_number_that_was_asked_for_and_cannot_be_carried_is_an_error() {
     Serve::new(handler("echo"))
         .through(&["prlimit", "--nofile=128:128"])
+        .with("--concurrency threads")
         .with("--max-in-flight 1000")
         .run_to_end()
         .is_an_error(1, &["max-in-flight"]);

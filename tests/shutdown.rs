@@ -1,7 +1,7 @@
 //! How the program ends: by signals, by `--once` and `--max-requests`, idle and under load.
 
 use crate::harness::{
-    Op, PATIENCE, Serve, Server, Transport, handler, is_request, script, signal, wat,
+    CONCURRENCIES, Op, PATIENCE, Serve, Server, Transport, handler, is_request, script, signal, wat,
 };
 use Op::{Print, Return, Sleep, Spin, Write};
 use std::net::TcpStream;
@@ -23,7 +23,7 @@ fn cut(server: &Server) -> usize {
 #[test]
 fn an_idle_server_ends_at_once() {
     for transport in Transport::all() {
-        for concurrency in ["serial", "threads"] {
+        for concurrency in CONCURRENCIES {
             for number in [signal::TERM, signal::INT] {
                 let mut server = Serve::new(handler("echo"))
                     .on(transport)
@@ -41,7 +41,7 @@ fn an_idle_server_ends_at_once() {
 
 #[test]
 fn a_server_ends_at_once_after_it_has_served() {
-    for concurrency in ["serial", "threads"] {
+    for concurrency in CONCURRENCIES {
         let mut server = Serve::new(handler("echo"))
             .with("--shutdown-grace 5m --concurrency")
             .arg(concurrency)
@@ -57,7 +57,7 @@ fn a_server_ends_at_once_after_it_has_served() {
 
 #[test]
 fn a_request_in_flight_ends_by_itself_within_the_grace() {
-    for concurrency in ["serial", "threads"] {
+    for concurrency in CONCURRENCIES {
         let mut server = Serve::new(wat("script"))
             .with("--shutdown-grace 5m --concurrency")
             .arg(concurrency)
@@ -201,7 +201,7 @@ fn once_serves_one_request_and_ends_with_0() {
 
 #[test]
 fn max_requests_counts_the_failed_ones_too() {
-    for concurrency in ["serial", "threads"] {
+    for concurrency in CONCURRENCIES {
         let mut server = Serve::new(wat("script"))
             .with("--max-requests 3 --concurrency")
             .arg(concurrency)

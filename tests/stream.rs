@@ -1,6 +1,8 @@
 //! Bytes over streams: how much, how they end, and clients that misbehave.
 
-use crate::harness::{Answers, Op, Serve, Transport, handler, handler_component, script, wat};
+use crate::harness::{
+    Answers, CONCURRENCIES, Op, Serve, Transport, handler, handler_component, script, wat,
+};
 use Op::{Fail, Flush, Print, Read, ReadLine, Return, Write, WriteForEver, WriteMany};
 use std::io::Write as _;
 use std::thread;
@@ -263,7 +265,7 @@ fn a_handler_that_succeeds_although_the_client_has_gone_is_ok() {
 
 #[test]
 fn a_client_that_vanishes_costs_one_line_of_the_log_and_the_next_is_served() {
-    for concurrency in ["serial", "threads"] {
+    for concurrency in CONCURRENCIES {
         for file in [wat("cat"), handler_component("echo")] {
             let server = Serve::new(file)
                 .with("--concurrency")

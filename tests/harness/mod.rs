@@ -17,7 +17,7 @@ pub(crate) use finished::{Finished, sandsock};
 pub(crate) use log::{Log, is_guest, is_request};
 pub(crate) use process::{Process, signal};
 pub(crate) use script::{Answers, Import, Op, script};
-pub(crate) use server::{Serve, Server};
+pub(crate) use server::{CONCURRENCIES, Serve, Server};
 
 use std::time::Duration;
 

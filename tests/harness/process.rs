@@ -13,13 +13,40 @@ pub(crate) mod signal {
     pub(crate) const INT: i32 = nix::libc::SIGINT;
     /// What a service manager sends to stop.
     pub(crate) const TERM: i32 = nix::libc::SIGTERM;
+    /// Ends a process whatever it does about it.
+    pub(crate) const KILL: i32 = nix::libc::SIGKILL;
+    /// A fault of memory.
+    pub(crate) const SEGV: i32 = nix::libc::SIGSEGV;
+    /// Stops a process until it is continued.
+    pub(crate) const STOP: i32 = nix::libc::SIGSTOP;
 }
 
 /// A process that belongs to a test.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Process(pub(crate) u32);
 
 impl Process {
+    /// Its children that have not been collected.
+    pub(crate) fn children(self) -> Vec<Process> {
+        let processes = read_dir("/proc").expect("proc(5)").filter_map(|entry| {
+            let pid: u32 = entry.ok()?.file_name().to_str()?.parse().ok()?;
+            // proc_pid_stat(5): the parent is the second field behind the name in parentheses.
+            let stat = read_to_string(format!("/proc/{pid}/stat")).ok()?;
+            let parent = stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse();
+            (parent == Ok(self.0)).then_some(Process(pid))
+        });
+        processes.collect()
+    }
+
+    /// Whether it is there, and not a zombie.
+    pub(crate) fn is_running(self) -> bool {
+        let stat = read_to_string(format!("/proc/{}/stat", self.0)).unwrap_or_default();
+        let state = stat
+            .rsplit_once(')')
+            .and_then(|(_, rest)| rest.trim_start().chars().next());
+        state.is_some_and(|state| state != 'Z')
+    }
+
     /// Sends a signal.
     pub(crate) fn signal(self, number: i32) {
         // SAFETY: kill(2) takes two numbers and touches no memory of ours. The process is a child that
@@ -65,6 +92,18 @@ impl Process {
         read_dir(format!("/proc/{}/fd", self.0))
             .expect("its descriptors")
             .count()
+    }
+
+    /// What those of its descriptors lead to that are sockets.
+    pub(crate) fn sockets(self) -> Vec<String> {
+        read_dir(format!("/proc/{}/fd", self.0))
+            .expect("its descriptors")
+            .filter_map(|entry| {
+                let target = std::fs::read_link(entry.ok()?.path()).ok()?;
+                let target = target.to_str()?.to_owned();
+                target.starts_with("socket:").then_some(target)
+            })
+            .collect()
     }
 
     /// The number that its next descriptor would have.

@@ -10,6 +10,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
+/// Every way to process a request.
+pub(crate) const CONCURRENCIES: [&str; 3] = ["serial", "threads", "fork"];
+
 /// `sandsock serve`, to be started. Without more it serves `tcp://127.0.0.1:0` and logs JSON.
 pub(crate) struct Serve {
     wrapper: Vec<OsString>,
@@ -89,9 +92,11 @@ impl Serve {
         line.push(program().into());
         line.push("serve".into());
         line.extend(self.options.iter().cloned());
-        if std::env::var_os("TRY_FORK").is_some() && !self.options.iter().any(|o| o == "--concurrency") {
-            line.push("--concurrency".into());
-            line.push("fork".into());
+        // All tests again, for a concurrency that they do not name themselves.
+        if let Some(concurrency) = std::env::var_os("SANDSOCK_TEST_CONCURRENCY")
+            && !self.options.iter().any(|o| o == "--concurrency")
+        {
+            line.extend(["--concurrency".into(), concurrency]);
         }
         line.push(self.address.clone().into());
         line.push(self.handler.clone());
@@ -195,6 +200,11 @@ impl Server {
     /// The event of the first request that ended; waits for it.
     pub(crate) fn request(&self) -> Value {
         self.requests(1).remove(0)
+    }
+
+    /// With `fork`: the processes that take requests, one for each listener.
+    pub(crate) fn loops(&self) -> Vec<Process> {
+        self.process().children()
     }
 
     /// The process.

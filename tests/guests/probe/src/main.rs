@@ -84,9 +84,32 @@ fn carry_out(words: &[&str]) -> io::Result<()> {
             println!("about to exit");
             process::exit(i32::try_from(number(code)).unwrap_or(1));
         }
+        ["random"] => {
+            random();
+            Ok(())
+        }
         ["panic"] => panic!("asked to"),
         _ => Err(io::ErrorKind::InvalidInput.into()),
     }
+}
+
+/// Two numbers of 64 bits from each source of randomness that WASI has.
+#[cfg(target_env = "p2")]
+fn random() {
+    use wasip2::random::{insecure, insecure_seed, random};
+    let (a, b) = insecure_seed::insecure_seed();
+    println!("{a:x}\n{b:x}");
+    for get in [random::get_random_u64, insecure::get_insecure_random_u64] {
+        println!("{:x}\n{:x}", get(), get());
+    }
+}
+
+/// Two numbers of 64 bits from what hash tables are seeded with: `random_get`.
+#[cfg(not(target_env = "p2"))]
+fn random() {
+    use std::hash::{BuildHasher, Hasher, RandomState};
+    let number = || RandomState::new().build_hasher().finish();
+    println!("{:x}\n{:x}", number(), number());
 }
 
 fn number(word: &str) -> u64 {
