@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 use crate::address::{Endpoint, Transport};
-use crate::config::{Limits, ServiceOptions};
+use crate::config::{Compat, Limits, ServiceOptions};
 use crate::request::Connection;
 
 /// A bound and listening socket.
@@ -51,6 +51,13 @@ pub struct BindOptions {
     pub disable_nagle_algorithm: bool,
     /// A longer packet is dropped, in bytes.
     pub max_packet_size: usize,
+    /// A longer packet is served cut off, as in Python, and not dropped.
+    pub cut_long_packets: bool,
+    /// A handler that wrote nothing answers a packet with an empty one, as Python's
+    /// `DatagramRequestHandler.finish` does.
+    pub reply_to_nothing: bool,
+    /// A Unix socket that no server stands behind any more is removed, and its path taken.
+    pub replace_stale_socket: bool,
     /// The time after which a read gives up, as the listener's connections inherit it.
     pub receive_timeout: Option<Duration>,
 }
@@ -58,15 +65,19 @@ pub struct BindOptions {
 impl BindOptions {
     /// The part of a service's options that its socket is made with.
     pub fn new(service: &ServiceOptions, limits: &Limits) -> Self {
+        let as_python = service.compat == Some(Compat::Python);
         BindOptions {
             request_queue_size: service.backlog,
-            allow_reuse_address: true,
+            allow_reuse_address: !as_python,
             allow_reuse_port: service.reuse_port,
             ipv6_only: service.ipv6_only,
             disable_nagle_algorithm: service.nodelay,
             max_packet_size: service.max_packet.get().map_or(usize::MAX, |size| {
                 usize::try_from(size.0).unwrap_or(usize::MAX)
             }),
+            cut_long_packets: as_python,
+            reply_to_nothing: as_python,
+            replace_stale_socket: !as_python,
             receive_timeout: limits.idle_timeout,
         }
     }

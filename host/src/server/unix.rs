@@ -29,7 +29,7 @@ impl UnixStreamServer {
     ///
     /// What is wrong, and what to do.
     pub(super) fn server_bind(path: &Path, options: &BindOptions) -> Result<Self, String> {
-        let (socket, name) = bind(path, Type::STREAM)?;
+        let (socket, name) = bind(path, Type::STREAM, options)?;
         let backlog = i32::try_from(options.request_queue_size).unwrap_or(i32::MAX);
         socket
             .listen(backlog)
@@ -74,11 +74,11 @@ impl UnixDatagramServer {
     ///
     /// What is wrong, and what to do.
     pub(super) fn server_bind(path: &Path, options: &BindOptions) -> Result<Self, String> {
-        let (socket, name) = bind(path, Type::DGRAM)?;
+        let (socket, name) = bind(path, Type::DGRAM, options)?;
         let max_packet_size = options.max_packet_size.min(LONGEST_UNIX_PACKET);
         let socket = DatagramSocket::new(socket, max_packet_size).map_err(|e| e.to_string())?;
         Ok(UnixDatagramServer {
-            packets: Packets::new(socket, max_packet_size),
+            packets: Packets::new(socket, max_packet_size, options),
             name,
         })
     }
@@ -127,7 +127,7 @@ fn identity(path: &Path) -> Option<(u64, u64)> {
     Some((found.dev(), found.ino()))
 }
 
-fn bind(path: &Path, kind: Type) -> Result<(Socket, SocketName), String> {
+fn bind(path: &Path, kind: Type, options: &BindOptions) -> Result<(Socket, SocketName), String> {
     let bytes = path.as_os_str().as_bytes();
     let is_abstract = bytes.first() == Some(&b'@');
     let address = if is_abstract {
@@ -141,6 +141,12 @@ fn bind(path: &Path, kind: Type) -> Result<(Socket, SocketName), String> {
     let socket = Socket::new(Domain::UNIX, kind, None).map_err(|error| error.to_string())?;
     match socket.bind(&address) {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse && !is_abstract => {
+            if !options.replace_stale_socket {
+                return Err(
+                    "the path is taken: remove the socket if its server has gone, or choose another path"
+                        .to_owned(),
+                );
+            }
             remove_stale(path, &address, kind)?;
             socket
                 .bind(&address)
