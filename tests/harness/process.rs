@@ -11,6 +11,8 @@ pub(crate) mod signal {
     pub(crate) const HUP: i32 = nix::libc::SIGHUP;
     /// Ctrl-C.
     pub(crate) const INT: i32 = nix::libc::SIGINT;
+    /// The end at once, without a chance to clear up.
+    pub(crate) const KILL: i32 = nix::libc::SIGKILL;
     /// What a service manager sends to stop.
     pub(crate) const TERM: i32 = nix::libc::SIGTERM;
 }
