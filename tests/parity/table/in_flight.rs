@@ -41,10 +41,13 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         under: FORK,
         sees: |stage| {
             let server = stage.start();
+            let process = server.process().0;
+            // The loop itself may be a process of its own.
+            let before = descendants(process);
             for _ in 0..10 {
                 server.ask(script(&[Write("x")]));
             }
-            until("no child is left", || children(&server) == 0);
+            until("no child is left", || descendants(process) == before);
             vec!["no child is left".into()]
         },
         ..SCENARIO
@@ -116,11 +119,20 @@ fn three_at_once(stage: &Stage<'_>) -> Seen {
     vec![format!("the third is held up: {held_up}"), rest(&mut third)]
 }
 
-/// How many children the process has, those included that nobody has waited for.
-fn children(server: &Server) -> usize {
-    let tasks = fs::read_dir(format!("/proc/{}/task", server.process().0)).expect("its threads");
-    tasks
+/// The processes below this one, those included that nobody has waited for.
+fn descendants(process: u32) -> Vec<u32> {
+    // A process or thread that ends meanwhile has none.
+    let tasks = fs::read_dir(format!("/proc/{process}/task"));
+    let children: Vec<u32> = tasks
+        .into_iter()
+        .flatten()
         .filter_map(|task| fs::read_to_string(task.ok()?.path().join("children")).ok())
-        .map(|children| children.split_whitespace().count())
-        .sum()
+        .flat_map(|children| {
+            let numbers: Vec<u32> = children.split_whitespace().flat_map(str::parse).collect();
+            numbers
+        })
+        .collect();
+    let below = children.iter().flat_map(|child| descendants(*child));
+    let below: Vec<u32> = below.collect();
+    [children, below].concat()
 }
