@@ -151,6 +151,9 @@ fn help_of_every_verb_names_the_defaults() {
     for word in ["threads", "serial", "1024", "128", "15s", "2s", "65507"] {
         assert!(help.contains(word), "{word} in {help}");
     }
+    for word in ["--compat", "python", "5 with", "8192"] {
+        assert!(help.contains(word), "{word} in {help}");
+    }
     for args in [&["--help"][..], &["check", "--help"], &["--version"]] {
         let finished = sandsock(args, b"");
         finished.is_a_success();
@@ -179,6 +182,7 @@ fn what_is_wrong_with_the_command_line_is_exit_code_2() {
             with(&format!("{option} {nought}")).is_an_error(2, &[option]);
         }
     }
+    with("--compat perl").is_an_error(2, &["--compat", "perl"]);
     with("--deadline 5").is_an_error(2, &["--deadline"]);
     with("--deadline soon").is_an_error(2, &["--deadline", "soon"]);
     with("--deadline=-5s").is_an_error(2, &["--deadline"]);

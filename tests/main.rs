@@ -26,6 +26,7 @@ mod log;
 mod log_sink;
 mod matrix;
 mod memory_limit;
+mod parity;
 mod pointers;
 mod reload;
 mod resources;

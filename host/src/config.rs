@@ -35,6 +35,14 @@ impl ConcurrencyKind {
     }
 }
 
+/// Whose defaults hold where ours depart from Python's on purpose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Compat {
+    /// Backlog 5; no `SO_REUSEADDR`; packets cut off at 8192 bytes; an empty packet as the reply of a
+    /// handler that wrote nothing; a stale Unix socket is refused, not replaced
+    Python,
+}
+
 /// What bounds one request. `None` switches a limit off.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -151,8 +159,12 @@ pub struct ServiceOptions {
     /// Requests at one time; above it accepting waits [default: 1024, with fork 40, or what the system carries]
     #[arg(long, value_name = "N", value_parser = positive_count)]
     pub max_in_flight: Option<u32>,
-    /// Connections that wait to be accepted (Python's `request_queue_size`)
+    /// Another program's defaults; what is said beside it wins
+    #[arg(long, value_enum, value_name = "WHOSE")]
+    pub compat: Option<Compat>,
+    /// Connections that wait to be accepted (Python's `request_queue_size`); 5 with `--compat python`
     #[arg(long, value_name = "N", default_value_t = Self::default().backlog, value_parser = positive_count)]
+    #[arg(default_value_if("compat", "python", "5"))]
     pub backlog: u32,
     /// Let several programs listen on one port (Python's `allow_reuse_port`)
     #[arg(long)]
@@ -175,8 +187,10 @@ pub struct ServiceOptions {
     /// End after one request
     #[arg(long, conflicts_with = "max_requests")]
     pub once: bool,
-    /// Longest packet (Python's `max_packet_size`); a longer one is dropped
+    /// Longest packet (Python's `max_packet_size`); a longer one is dropped. With `--compat python`
+    /// 8192, and a longer one is cut off
     #[arg(long, value_name = "SIZE", default_value_t = Self::default().max_packet, value_parser = bounded_size)]
+    #[arg(default_value_if("compat", "python", "8192"))]
     pub max_packet: Limit<Size>,
     /// How long what a client still sends is read off after the reply
     #[arg(long, value_name = "D", default_value_t = Self::default().linger, value_parser = whole_duration)]
@@ -202,6 +216,7 @@ impl Default for ServiceOptions {
         ServiceOptions {
             concurrency: ConcurrencyKind::default(),
             max_in_flight: None,
+            compat: None,
             backlog: 128,
             reuse_port: false,
             ipv6_only: false,

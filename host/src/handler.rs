@@ -47,6 +47,9 @@ pub enum Failure {
     /// It reported an error (Python: it raised).
     #[error("{0}")]
     Reported(String),
+    /// It reported an error in `setup`, so neither `handle` nor `finish` ran.
+    #[error("{0}")]
+    NotBegun(String),
     /// It reported an error or trapped after a growth of its memory had been refused.
     #[error("memory limit: {0}")]
     Memory(String),
@@ -62,7 +65,7 @@ impl Failure {
     /// What the failure alone makes of the request.
     pub fn outcome(&self) -> Outcome {
         match self {
-            Failure::Reported(_) => Outcome::HandlerError,
+            Failure::Reported(_) | Failure::NotBegun(_) => Outcome::HandlerError,
             Failure::Memory(_) => Outcome::MemoryLimit,
             Failure::Trap(_) => Outcome::Trap,
             Failure::Host(_) => Outcome::HostError,

@@ -249,6 +249,17 @@ impl Request {
         self.connection.flush().map_err(|error| self.failed(&error))
     }
 
+    /// Sends what `wfile` still holds, once the handler's own `finish` has run.
+    ///
+    /// # Errors
+    ///
+    /// What the system says of it.
+    pub(crate) fn finish(&self) -> Result<(), IoError> {
+        self.connection
+            .finish()
+            .map_err(|error| self.failed(&error))
+    }
+
     /// Sleeps, at most until the request's deadline; `None` for ever.
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 
 use super::PATIENCE;
 use socket2::SockRef;
-use std::io::{ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::Path;
@@ -75,11 +75,16 @@ pub(crate) enum Client {
 impl Client {
     /// Connects to an address as `serve` prints it.
     pub(crate) fn connect(address: &str) -> Self {
+        Self::try_connect(address).expect("a connection")
+    }
+
+    /// The same, where it may be that nobody is there.
+    pub(crate) fn try_connect(address: &str) -> io::Result<Self> {
         let (scheme, place) = address.split_once("://").expect("an address with a scheme");
         let socket = || -> SocketAddr { place.parse().expect("an IP address and a port") };
         let client = match scheme {
-            "tcp" => Client::Tcp(TcpStream::connect(socket()).expect("a connection")),
-            "unix" => Client::Unix(UnixStream::connect(place).expect("a connection")),
+            "tcp" => Client::Tcp(TcpStream::connect(socket())?),
+            "unix" => Client::Unix(UnixStream::connect(place)?),
             "udp" => {
                 let any = if socket().is_ipv4() {
                     "127.0.0.1:0"
@@ -87,21 +92,19 @@ impl Client {
                     "[::1]:0"
                 };
                 let client = UdpSocket::bind(any).expect("a port");
-                client
-                    .connect(socket())
-                    .expect("an address that can be sent to");
+                client.connect(socket())?;
                 Client::Udp(client)
             }
             "unixgram" => {
                 let dir = TempDir::new().expect("a temporary folder");
                 let client = UnixDatagram::bind(dir.path().join("client")).expect("a path");
-                client.connect(place).expect("a socket at the path");
+                client.connect(place)?;
                 Client::Unixgram(client, dir)
             }
             _ => panic!("an unknown scheme: {address}"),
         };
         client.set_patience(PATIENCE);
-        client
+        Ok(client)
     }
 
     /// How long to wait for each read and write.
@@ -174,7 +177,7 @@ impl Client {
     /// Everything up to the end of a stream, or one packet.
     pub(crate) fn receive_all(&mut self) -> Vec<u8> {
         let mut bytes = Vec::new();
-        let mut packet = |n: std::io::Result<usize>, buffer: &[u8]| {
+        let mut packet = |n: io::Result<usize>, buffer: &[u8]| {
             bytes.extend_from_slice(&buffer[..n.expect("a packet")]);
         };
         let mut buffer = [0; LARGEST_DATAGRAM];

@@ -59,6 +59,11 @@ pub(crate) fn wat(name: &str) -> PathBuf {
     built(workspace().join(format!("tests/handlers/{name}.wat")))
 }
 
+/// The server of `tests/parity` that CPython runs.
+pub(crate) fn python_server() -> PathBuf {
+    built(workspace().join("tests/parity/server.py"))
+}
+
 /// A file of `examples`.
 pub(crate) fn example(path: &str) -> PathBuf {
     built(workspace().join("examples").join(path))

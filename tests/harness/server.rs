@@ -116,25 +116,13 @@ impl Serve {
 
     /// Starts it, and waits until it listens.
     pub(crate) fn start(self) -> Server {
-        let mut child = self.command().spawn().expect("the program starts");
-        let said = Log::follow(child.stdout.take().expect("a pipe"));
-        let log = Log::follow(child.stderr.take().expect("a pipe"));
-        let server = Server {
-            child,
-            said,
-            log,
-            dir: self.dir,
-        };
-        let until = Instant::now() + PATIENCE;
-        while server.said.lines().is_empty() {
-            assert!(
-                Instant::now() < until && !server.said.has_ended(),
-                "it does not listen:\n{}",
-                server.log.whole().join("\n")
-            );
-            thread::sleep(Duration::from_millis(2));
-        }
-        server
+        Server::start(self.command(), self.dir)
+            .unwrap_or_else(|log| panic!("it does not listen:\n{}", log.join("\n")))
+    }
+
+    /// Starts it, and waits until it listens, or has ended without: then its log. `dir` goes with it.
+    pub(crate) fn try_start_in(self, dir: TempDir) -> Result<Server, Vec<String>> {
+        Server::start(self.command(), dir)
     }
 
     /// Runs it to its end, which has to come by itself.
@@ -152,6 +140,33 @@ pub(crate) struct Server {
 }
 
 impl Server {
+    /// Starts a program that says where it listens as `serve` does; `dir` goes with it. Waits until it
+    /// listens, or has ended without: then its log. Its standard output and standard error are pipes.
+    pub(crate) fn start(mut command: Command, dir: TempDir) -> Result<Self, Vec<String>> {
+        let mut child = command.spawn().expect("the program starts");
+        let said = Log::follow(child.stdout.take().expect("a pipe"));
+        let log = Log::follow(child.stderr.take().expect("a pipe"));
+        let server = Server {
+            child,
+            said,
+            log,
+            dir,
+        };
+        let until = Instant::now() + PATIENCE;
+        loop {
+            // Looked at first: what it says before it ends is there then.
+            let has_ended = server.said.has_ended();
+            if !server.said.lines().is_empty() {
+                return Ok(server);
+            }
+            if has_ended {
+                return Err(server.log.whole());
+            }
+            assert!(Instant::now() < until, "it neither listens nor ends");
+            thread::sleep(Duration::from_millis(2));
+        }
+    }
+
     /// The address of its only listener.
     pub(crate) fn address(&self) -> String {
         self.listening(1).remove(0)

@@ -32,6 +32,8 @@ impl Step {
 pub(super) enum StepError {
     /// The handler reported an error: the next steps may run.
     Reported(String),
+    /// `setup` reported an error: nothing more runs.
+    NotBegun(String),
     /// No code of the instance may run again: it trapped, broke the contract, or exited.
     Ended(wasmtime::Error),
     /// There was no instance: the host could not make one.
@@ -58,7 +60,10 @@ impl StepError {
 /// Calls the steps as Python calls its methods: after an error of `setup` nothing more runs, after an
 /// error of `handle` still `finish` does, after a trap nothing. The first error is the request's.
 pub(super) fn run(mut call: impl FnMut(Step) -> Result<(), StepError>) -> Result<(), StepError> {
-    call(Step::Setup)?;
+    call(Step::Setup).map_err(|error| match error {
+        StepError::Reported(text) => StepError::NotBegun(text),
+        other => other,
+    })?;
     let handled = call(Step::Handle);
     if let Err(StepError::Ended(_)) = handled {
         return handled;
@@ -94,6 +99,7 @@ pub(super) fn handled(
     let result = match result {
         Ok(()) => Ok(()),
         Err(StepError::Reported(text)) => Err(Failure::Reported(clip(&text, LONGEST_REPORT))),
+        Err(StepError::NotBegun(text)) => Err(Failure::NotBegun(clip(&text, LONGEST_REPORT))),
         Err(StepError::NotSetUp(error)) => {
             Err(Failure::Host(clip(&format!("{error:#}"), LONGEST_REPORT)))
         }
@@ -107,7 +113,10 @@ pub(super) fn handled(
         },
     };
     let result = result.map_err(|failure| match failure {
-        Failure::Reported(text) | Failure::Trap(text) | Failure::Host(text)
+        Failure::Reported(text)
+        | Failure::NotBegun(text)
+        | Failure::Trap(text)
+        | Failure::Host(text)
             if memory.has_refused() =>
         {
             Failure::Memory(text)

@@ -72,6 +72,7 @@ impl<H: BaseRequestHandler, M: Fn() -> H + Send + Sync> RequestHandler for Nativ
         Handled {
             result: result.map_err(|error| match error {
                 StepError::Reported(text) => Failure::Reported(text),
+                StepError::NotBegun(text) => Failure::NotBegun(text),
                 StepError::Ended(error) | StepError::NotSetUp(error) => {
                     Failure::Host(format!("{error:#}"))
                 }

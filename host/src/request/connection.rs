@@ -31,6 +31,16 @@ pub(crate) trait Connection: Send + Sync {
         Ok(())
     }
 
+    /// Sends what is still held back, now that the handler has had its turn: what `finish` of Python's
+    /// request handlers does.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    fn finish(&self) -> io::Result<()> {
+        self.flush()
+    }
+
     /// Waits until `recv` would return at once; `false` after `timeout`.
     ///
     /// # Errors

@@ -24,19 +24,44 @@ pub(crate) struct Datagram {
     packet: Vec<u8>,
     position: AtomicUsize,
     reply: Mutex<Vec<u8>>,
+    has_written: AtomicBool,
+    reply_to_nothing: bool,
     cut: AtomicBool,
 }
 
 impl Datagram {
-    pub(crate) fn new(socket: Arc<DatagramSocket>, peer: Peer, packet: Vec<u8>) -> Self {
+    pub(crate) fn new(
+        socket: Arc<DatagramSocket>,
+        peer: Peer,
+        packet: Vec<u8>,
+        reply_to_nothing: bool,
+    ) -> Self {
         Datagram {
             socket,
             peer,
             packet,
             position: AtomicUsize::new(0),
             reply: Mutex::default(),
+            has_written: AtomicBool::new(false),
+            reply_to_nothing,
             cut: AtomicBool::new(false),
         }
+    }
+
+    fn send_packet(&self, packet: &[u8]) -> io::Result<()> {
+        for attempt in 1.. {
+            match self.socket.send_to(packet, &self.peer) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if attempt == TRIES || self.cut.load(Relaxed) {
+                        return Err(error);
+                    }
+                    std::thread::sleep(PAUSE);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => return result,
+            }
+        }
+        Ok(())
     }
 }
 
@@ -58,28 +83,24 @@ impl Connection for Datagram {
             return Err(io::Error::from_raw_os_error(libc::EMSGSIZE));
         }
         reply.extend_from_slice(buf);
+        self.has_written.store(true, Relaxed);
         Ok(buf.len())
     }
 
     fn flush(&self) -> io::Result<()> {
         let reply = std::mem::take(&mut *lock(&self.reply));
-        // Python sends an empty packet for nothing; here nothing written is nothing sent.
+        // Nothing written, nothing sent: Python's empty packet is for who asks for it.
         if reply.is_empty() {
             return Ok(());
         }
-        for attempt in 1.. {
-            match self.socket.send_to(&reply, &self.peer) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    if attempt == TRIES || self.cut.load(Relaxed) {
-                        return Err(error);
-                    }
-                    std::thread::sleep(PAUSE);
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                result => return result,
-            }
+        self.send_packet(&reply)
+    }
+
+    fn finish(&self) -> io::Result<()> {
+        if self.reply_to_nothing && !self.has_written.load(Relaxed) {
+            return self.send_packet(&[]);
         }
-        Ok(())
+        self.flush()
     }
 
     fn wait_readable(&self, _timeout: Option<Duration>) -> io::Result<bool> {

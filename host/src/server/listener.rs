@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::socket_file::SocketFile;
 use crate::address::{Endpoint, Transport};
-use crate::config::{Limits, ServiceOptions};
+use crate::config::{Compat, Limits, ServiceOptions};
 use crate::request::Connection;
 
 /// A bound socket, which listens once it was activated.
@@ -68,6 +68,13 @@ pub struct BindOptions {
     pub max_packet_size: usize,
     /// Mode and owner of a Unix socket's file.
     pub socket_file: SocketFile,
+    /// A longer packet is served cut off, as in Python, and not dropped.
+    pub cut_long_packets: bool,
+    /// A handler that wrote nothing answers a packet with an empty one, as Python's
+    /// `DatagramRequestHandler.finish` does.
+    pub reply_to_nothing: bool,
+    /// A Unix socket that no server stands behind any more is removed, and its path taken.
+    pub replace_stale_socket: bool,
     /// The time after which a read gives up, as the listener's connections inherit it.
     pub receive_timeout: Option<Duration>,
 }
@@ -75,9 +82,10 @@ pub struct BindOptions {
 impl BindOptions {
     /// The part of a service's options that its socket is made with.
     pub fn new(service: &ServiceOptions, limits: &Limits) -> Self {
+        let as_python = service.compat == Some(Compat::Python);
         BindOptions {
             request_queue_size: service.backlog,
-            allow_reuse_address: true,
+            allow_reuse_address: !as_python,
             allow_reuse_port: service.reuse_port,
             ipv6_only: service.ipv6_only,
             disable_nagle_algorithm: service.nodelay,
@@ -88,6 +96,9 @@ impl BindOptions {
                 mode: service.socket_mode,
                 owner: service.socket_owner.clone(),
             },
+            cut_long_packets: as_python,
+            reply_to_nothing: as_python,
+            replace_stale_socket: !as_python,
             receive_timeout: limits.idle_timeout,
         }
     }

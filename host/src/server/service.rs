@@ -159,14 +159,18 @@ impl Service {
 /// What `wfile` still holds is sent, and all that is known of the request's end is put together.
 fn end_request(request: &Request, handled: Handled) -> Ended {
     let mut detail = handled.result.as_ref().err().map(ToString::to_string);
-    match &handled.result {
+    let sent = match &handled.result {
         // What was collected by an instance that trapped is not sent; after a reported error it is.
-        Err(Failure::Trap(_) | Failure::Memory(_) | Failure::Host(_)) => request.discard(),
-        Ok(()) | Err(Failure::Reported(_)) => {
-            if let Err(error) = request.flush() {
-                detail.get_or_insert_with(|| format!("the reply could not be sent: {error}"));
-            }
+        Err(Failure::Trap(_) | Failure::Memory(_) | Failure::Host(_)) => {
+            request.discard();
+            Ok(())
         }
+        // In Python, too, nothing answers for a handler that wrote nothing where `finish` did not run.
+        Err(Failure::NotBegun(_)) => request.flush(),
+        Ok(()) | Err(Failure::Reported(_)) => request.finish(),
+    };
+    if let Err(error) = sent {
+        detail.get_or_insert_with(|| format!("the reply could not be sent: {error}"));
     }
     let mut log = request.log();
     log.finish();

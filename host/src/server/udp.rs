@@ -46,6 +46,7 @@ impl UdpServer {
             packets: Packets::new(
                 DatagramSocket::new(socket, max_packet_size)?,
                 max_packet_size,
+                options,
             ),
         })
     }
@@ -79,25 +80,41 @@ pub(super) struct Packets {
     pub(super) socket: Arc<DatagramSocket>,
     /// Room for the longest packet, used again for each.
     buffer: Mutex<Vec<u8>>,
+    cut_long_packets: bool,
+    reply_to_nothing: bool,
 }
 
 impl Packets {
-    pub(super) fn new(socket: DatagramSocket, max_packet_size: usize) -> Self {
+    pub(super) fn new(
+        socket: DatagramSocket,
+        max_packet_size: usize,
+        options: &BindOptions,
+    ) -> Self {
         Packets {
             socket: Arc::new(socket),
             buffer: Mutex::new(vec![0; max_packet_size]),
+            cut_long_packets: options.cut_long_packets,
+            reply_to_nothing: options.reply_to_nothing,
         }
     }
 
     pub(super) fn get_request(&self) -> io::Result<Option<Accepted>> {
         let mut buffer = lock(&self.buffer);
-        let (length, peer) = self.socket.recv_from(&mut buffer)?;
+        let (mut length, peer) = self.socket.recv_from(&mut buffer)?;
+        if self.cut_long_packets {
+            length = length.min(buffer.len());
+        }
         let Some(packet) = buffer.get(..length) else {
             return Ok(None);
         };
         Ok(Some(Accepted {
             client_address: peer.endpoint(),
-            connection: Box::new(Datagram::new(self.socket.clone(), peer, packet.to_vec())),
+            connection: Box::new(Datagram::new(
+                self.socket.clone(),
+                peer,
+                packet.to_vec(),
+                self.reply_to_nothing,
+            )),
         }))
     }
 }

@@ -98,7 +98,7 @@ impl UnixDatagramServer {
         let max_packet_size = options.max_packet_size.min(LONGEST_UNIX_PACKET);
         let socket = DatagramSocket::new(socket, max_packet_size)?;
         Ok(UnixDatagramServer {
-            packets: Packets::new(socket, max_packet_size),
+            packets: Packets::new(socket, max_packet_size, options),
             name,
         })
     }
@@ -141,6 +141,12 @@ fn bind(path: &Path, kind: Type, options: &BindOptions) -> Result<(Socket, Socke
     options.socket_file.before_bind(&socket)?;
     match socket.bind(&address) {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse && !is_abstract => {
+            if !options.replace_stale_socket {
+                return Err(
+                    "the path is taken: remove the socket if its server has gone, or choose another path"
+                        .to_owned(),
+                );
+            }
             remove_stale(path, &address, kind)?;
             socket
                 .bind(&address)
