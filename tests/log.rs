@@ -231,6 +231,47 @@ fn bytes_that_are_no_text_are_logged_all_the_same() {
     assert_eq!(server.request()["outcome"], "ok");
 }
 
+/// What one call that prints all of this makes of it, event by event.
+fn printed(text: impl AsRef<[u8]>) -> Vec<String> {
+    let server = Serve::new(wat("prints")).start();
+    server.ask(text);
+    assert_eq!(server.request()["outcome"], "ok");
+    let events = server.log().events();
+    let lines = events.iter().filter(|event| is_guest(event));
+    lines
+        .map(|event| event["line"].as_str().expect("a text").to_owned())
+        .collect()
+}
+
+#[test]
+fn a_line_as_long_as_an_event_can_be_is_one_event() {
+    let longest = "x".repeat(1024);
+    assert_eq!(printed(format!("{longest}\n")), [&*longest]);
+    assert_eq!(printed(&longest), [&*longest]);
+    assert_eq!(
+        printed(format!("{longest}\n\nafter\n")),
+        [&longest, "", "after"]
+    );
+    assert_eq!(printed(format!("{longest}y\n")), [&*longest, "y"]);
+}
+
+#[test]
+fn a_long_line_is_broken_between_characters() {
+    for (before, character) in [(1023, "\u{e9}"), (1022, "\u{20ac}"), (1021, "\u{1f600}")] {
+        let first = "x".repeat(before);
+        let text = format!("{first}{character}after\n");
+        assert_eq!(printed(&text), [first, format!("{character}after")]);
+    }
+    let whole = "x".repeat(1022) + "\u{e9}";
+    assert_eq!(printed(format!("{whole}after\n")), [&*whole, "after"]);
+    // Bytes that begin no character are no reason to wait for more of them.
+    let events = printed([&[b'x'; 1023][..], &[0xff], b"after\n"].concat());
+    assert_eq!(
+        events,
+        [format!("{}\u{fffd}", "x".repeat(1023)), "after".into()]
+    );
+}
+
 #[test]
 fn text_says_what_happened_and_to_whom() {
     let server = Serve::new(wat("script")).text_log().start();

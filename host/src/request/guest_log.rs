@@ -59,13 +59,18 @@ impl GuestLog {
         while !bytes.is_empty() {
             let partial = self.partial(stream);
             let room = LONGEST_LINE - partial.len();
-            let newline = bytes.iter().take(room).position(|byte| *byte == b'\n');
+            // A newline right behind the longest line is the end of that line, not an empty one.
+            let newline = bytes.iter().take(room + 1).position(|byte| *byte == b'\n');
             let end = newline.unwrap_or(bytes.len().min(room));
             partial.extend_from_slice(&bytes[..end]);
-            if newline.is_some() || partial.len() >= LONGEST_LINE {
-                self.emit(stream);
+            bytes = &bytes[end..];
+            if newline.is_some() {
+                bytes = &bytes[1..];
+                self.emit(stream, LONGEST_LINE);
+            } else if !bytes.is_empty() {
+                let end = whole_characters(self.partial(stream));
+                self.emit(stream, end);
             }
-            bytes = &bytes[end + usize::from(newline.is_some())..];
         }
     }
 
@@ -73,7 +78,7 @@ impl GuestLog {
     pub(crate) fn finish(&mut self) {
         for stream in [LogStream::Stdout, LogStream::Stderr] {
             if !self.partial(stream).is_empty() {
-                self.emit(stream);
+                self.emit(stream, LONGEST_LINE);
             }
         }
     }
@@ -90,10 +95,21 @@ impl GuestLog {
         }
     }
 
-    fn emit(&mut self, stream: LogStream) {
-        let line = std::mem::take(self.partial(stream));
+    /// One event of what is there up to `end`; the rest is the beginning of the next.
+    fn emit(&mut self, stream: LogStream, end: usize) {
+        let partial = self.partial(stream);
+        let rest = partial.split_off(end.min(partial.len()));
+        let line = std::mem::replace(partial, rest);
         let text = String::from_utf8_lossy(&line);
         let text = text.strip_suffix('\r').unwrap_or(&text);
         events::guest(&self.service, self.id, stream.as_str(), text);
     }
+}
+
+/// How much of a line that is broken goes out now: a character that has only begun waits for the rest of
+/// its bytes.
+fn whole_characters(line: &[u8]) -> usize {
+    let invalid = line.utf8_chunks().last().map_or(&[][..], |c| c.invalid());
+    let has_begun = str::from_utf8(invalid).is_err_and(|error| error.error_len().is_none());
+    line.len() - if has_begun { invalid.len() } else { 0 }
 }
