@@ -1,7 +1,7 @@
 //! What a handler may try beyond looping and growing: work that the host does for it in one call,
 //! results that break the contract, more descriptors and longer reports than there is room for.
 
-use crate::harness::{Client, Serve, Server, handler, sandsock, wat};
+use crate::harness::{Client, Serve, Server, guest, guest_component, handler, sandsock, wat};
 use serde_json::Value;
 use std::fs;
 use std::io::Read;
@@ -100,27 +100,52 @@ fn the_cpu_limit_holds_within_one_host_call() {
     reader.join().expect("no panic");
 }
 
-#[test]
-fn open_files_are_bounded() {
+/// Descriptors that a request may have beside those of granted folders.
+const OPEN_FILES: &str = "32";
+
+/// A handler with a folder in which there is `file`; the folder goes with the guard.
+fn with_a_file(handler: impl AsRef<Path>) -> (TempDir, Server) {
     let dir = tempfile::tempdir().expect("a folder");
     fs::write(dir.path().join("file"), "content").expect("a file");
-    let server = Serve::new(wat("opens-files"))
-        .with("--dir")
+    let server = Serve::new(handler)
+        .arg("--dir")
         .arg(format!("{}::/data", dir.path().display()))
         .start();
-    let before = server.process().descriptors();
-    for _ in 0..3 {
-        let answer = server.ask("");
-        let number = |at: usize| i32::from_le_bytes(answer[at..at + 4].try_into().expect("four"));
-        // 33 is EMFILE of preview 1.
-        assert_eq!((number(0), number(4)), (32, 33), "{}", server.request());
+    (dir, server)
+}
+
+#[test]
+fn open_files_are_bounded() {
+    // What preview 1 calls EMFILE, and 0.2, which has no name for it, EDQUOT.
+    for (handler, errno) in [(guest("probe"), 33), (guest_component("probe"), 19)] {
+        let (_dir, server) = with_a_file(handler);
+        let before = server.process().descriptors();
+        for _ in 0..3 {
+            let said = String::from_utf8(server.ask("open /data/file\n")).expect("text");
+            assert!(
+                said.starts_with(&format!("{OPEN_FILES} files\nerror:")),
+                "{said}"
+            );
+            assert!(said.ends_with(&format!(" {errno}\n")), "{said}");
+        }
+        let ended = server.requests(3);
+        assert!(
+            ended.iter().all(|event| event["outcome"] == "ok"),
+            "{ended:?}"
+        );
+        server.ask("read /data/file\n");
+        assert!(
+            server.process().descriptors() <= before + 4,
+            "they come back"
+        );
     }
-    server.requests(3);
-    server.ask("");
-    assert!(
-        server.process().descriptors() <= before + 4,
-        "they come back"
-    );
+}
+
+#[test]
+fn a_file_is_open_for_as_long_as_a_stream_of_it_is() {
+    let (_dir, server) = with_a_file(guest_component("probe"));
+    let said = String::from_utf8(server.ask("stream file\n")).expect("text");
+    assert_eq!(said, format!("{OPEN_FILES} streams\n"));
 }
 
 #[test]

@@ -6,6 +6,7 @@ pub(crate) mod capacity;
 mod engine;
 mod guest;
 mod memory;
+mod open_files;
 mod streams;
 mod ticker;
 mod wait;

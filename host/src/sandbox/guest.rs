@@ -7,6 +7,7 @@ use wasmtime_wasi::p1::WasiP1Ctx;
 use wasmtime_wasi::{WasiCtxView, WasiView};
 
 use super::memory::MemoryLimiter;
+use super::open_files::OpenFiles;
 use super::wasi::{Descriptors, Stdio, WasiGrants};
 use crate::request::Request;
 
@@ -24,7 +25,7 @@ pub(crate) struct Guest {
     linear_memory: Option<Memory>,
     /// Where 0, 1 and 2 lead, for as long as the guest has not closed or renumbered them.
     pub(super) descriptors: Descriptors,
-    pub(super) open_files: u32,
+    pub(super) open_files: OpenFiles,
     grants: Arc<WasiGrants>,
     stdio: Stdio,
     /// Made at the first use: most handlers need nothing of it.
@@ -49,7 +50,7 @@ impl Guest {
             memory: MemoryLimiter::new(memory_limit),
             linear_memory: None,
             descriptors: Descriptors::new(stdio),
-            open_files: 0,
+            open_files: OpenFiles::default(),
             grants: grants.clone(),
             stdio,
             wasi: None,

@@ -6,13 +6,11 @@ use std::sync::Arc;
 use wasmtime_wasi::p1::WasiP1Ctx;
 use wasmtime_wasi::{FsPerms, WasiCtxBuilder, WasiView};
 
+use super::open_files::OPEN_FILES;
 use super::streams::{Input, Output};
 use crate::address::{Endpoint, Transport};
 use crate::config::Grants;
 use crate::request::{LogStream, Request};
-
-/// Files and folders that a module may have open at one time: each is a descriptor of the process.
-pub(super) const OPEN_FILES: u32 = 32;
 
 /// Resources of WASI that a guest may have at one time: files, folders, streams, pollables.
 const RESOURCES: usize = 256;
@@ -127,11 +125,12 @@ impl WasiGrants {
         Ok(WasiGrants { env, args, folders })
     }
 
-    /// Descriptors that a request may take: of granted folders, and of what is opened in them.
+    /// Descriptors that a request may take: of granted folders, and of what is opened in them. A folder
+    /// that the guest closes stays open, and of preview 1 makes room for one more file.
     pub(crate) fn descriptors_per_request(folders: usize) -> u64 {
         match folders {
             0 => 0,
-            folders => folders as u64 + u64::from(OPEN_FILES),
+            folders => (2 * folders + OPEN_FILES) as u64,
         }
     }
 

@@ -17,7 +17,7 @@ use wiggle::GuestMemory;
 
 use super::guest::{Guest, HOSTCALL_FUEL, guest_memory, slice, slice_mut};
 use super::wait::{self, trap};
-use super::wasi::{Descriptor, OPEN_FILES};
+use super::wasi::Descriptor;
 use crate::request::IoError;
 
 const MODULE: &str = "wasi_snapshot_preview1";
@@ -96,7 +96,7 @@ impl Guest {
         if self.descriptors.get(number).is_some() {
             self.descriptors.close(number);
         } else {
-            self.open_files = self.open_files.saturating_sub(1);
+            self.open_files.number_closed();
         }
     }
 }
@@ -222,14 +222,14 @@ fn path_open(
     if !may_open(guest, fd, lookup, name)? {
         return Ok(errno::ACCES);
     }
-    if guest.open_files >= OPEN_FILES {
+    if !guest.open_files.has_room() {
         return Ok(errno::MFILE);
     }
     let result = wasmtime_wasi!(caller.path_open(
         fd, lookup, path, path_len, oflags, rights, inheriting, fdflags, opened
     ))?;
     if result == errno::SUCCESS {
-        caller.data_mut().open_files += 1;
+        caller.data_mut().open_files.number_opened();
     }
     Ok(result)
 }

@@ -20,6 +20,7 @@ use wasmtime_wasi::{WasiView, async_trait};
 use wasmtime_wasi_io::bindings::wasi::io::poll as async_poll;
 
 use super::guest::Guest;
+use super::open_files;
 use super::wait::{self, trap};
 use crate::request::Request;
 
@@ -176,6 +177,10 @@ fn open_at(
     ),
 ) -> wasmtime::Result<(Result<Resource<types::Descriptor>, types::ErrorCode>,)> {
     let request = store.data().request.clone();
+    if !store.data_mut().open_files.has_room() {
+        // 0.2 has no name of its own for EMFILE.
+        return Ok((Err(types::ErrorCode::Quota),));
+    }
     let mut view = store.data_mut().filesystem();
     let opened = async {
         let same = Resource::new_borrow(folder.rep());
@@ -190,7 +195,12 @@ fn open_at(
     };
     let opened = wait::block_on(&request, 0, opened).map_err(trap)?;
     match opened {
-        Ok(descriptor) => Ok((Ok(descriptor),)),
+        Ok(descriptor) => {
+            let guest = store.data_mut();
+            let file = open_files::watch(table(guest).get(&descriptor)?);
+            guest.open_files.opened(file);
+            Ok((Ok(descriptor),))
+        }
         Err(error) => {
             let mut view = store.data_mut().filesystem();
             Ok((Err(types::Host::convert_error_code(&mut view, error)?),))

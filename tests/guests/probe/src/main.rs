@@ -47,6 +47,21 @@ fn carry_out(words: &[&str]) -> io::Result<()> {
             println!("{count}");
             Ok(())
         }
+        ["open", path] => {
+            let mut files = Vec::new();
+            let refusal = loop {
+                match fs::File::open(path) {
+                    Ok(file) => files.push(file),
+                    Err(refusal) => break refusal,
+                }
+            };
+            println!("{} files", files.len());
+            Err(refusal)
+        }
+        ["stream", name] => {
+            println!("{} streams", streams(name));
+            Ok(())
+        }
         ["write", path, text] => fs::write(path, text).map(|()| println!("written")),
         ["list", path] => {
             let names = fs::read_dir(path)?.map(|entry| entry.map(|entry| entry.file_name()));
@@ -91,6 +106,31 @@ fn carry_out(words: &[&str]) -> io::Result<()> {
         ["panic"] => panic!("asked to"),
         _ => Err(io::ErrorKind::InvalidInput.into()),
     }
+}
+
+/// How many streams of a file in the first granted folder there can be, where each outlives the
+/// descriptor that it was made from.
+#[cfg(target_env = "p2")]
+fn streams(name: &str) -> usize {
+    use wasip2::filesystem::preopens::get_directories;
+    use wasip2::filesystem::types::{DescriptorFlags, OpenFlags, PathFlags};
+    let folders = get_directories();
+    let open = || {
+        let file = folders[0].0.open_at(
+            PathFlags::empty(),
+            name,
+            OpenFlags::empty(),
+            DescriptorFlags::READ,
+        );
+        file.ok()?.read_via_stream(0).ok()
+    };
+    std::iter::from_fn(open).collect::<Vec<_>>().len()
+}
+
+/// WASI preview 1 has none.
+#[cfg(not(target_env = "p2"))]
+fn streams(_name: &str) -> usize {
+    0
 }
 
 /// Two numbers of 64 bits from each source of randomness that WASI has.
