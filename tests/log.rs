@@ -199,6 +199,18 @@ fn beyond_its_limit_a_log_is_dropped_and_the_request_goes_on() {
 }
 
 #[test]
+fn of_one_write_beyond_the_limit_what_is_within_it_is_logged() {
+    let server = Serve::new(wat("prints")).with("--log-limit 3KiB").start();
+    server.ask("x".repeat(50_000));
+    let event = server.request();
+    assert_eq!(event["log_dropped"], 50_000 - 3 * 1024, "{event}");
+    let events = server.log().events();
+    let lines: Vec<_> = events.iter().filter(|event| is_guest(event)).collect();
+    assert_eq!(lines.len(), 3, "{lines:?}");
+    assert!(lines.iter().all(|event| event["line"] == "x".repeat(1024)));
+}
+
+#[test]
 fn control_characters_of_a_guest_are_escaped_in_text() {
     let mut server = Serve::new(wat("script")).text_log().start();
     server.ask(script(&[
