@@ -3,6 +3,7 @@
 
 use crate::harness::{Client, Serve, Server, guest, guest_component, handler, sandsock, wat};
 use serde_json::Value;
+use std::ffi::OsStr;
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -98,6 +99,15 @@ fn the_cpu_limit_holds_within_one_host_call() {
     assert!(event["cpu_us"].as_u64() < Some(400_000), "{event}");
     drop(client);
     reader.join().expect("no panic");
+}
+
+#[test]
+fn the_cpu_limit_holds_where_all_of_it_is_spent_on_the_log() {
+    let file = wat("prints-at-length");
+    let options = ["run", "--log-limit", "none", "--cpu-limit", "300ms"].map(OsStr::new);
+    let ended = sandsock(&[&options[..], &[file.as_os_str()]].concat(), b"");
+    // How much of the log there is depends on who reads it; without the limit it is a minute's worth.
+    assert_eq!(ended.code, 1);
 }
 
 /// Descriptors that a request may have beside those of granted folders.

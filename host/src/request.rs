@@ -41,6 +41,9 @@ pub(crate) use stream::Stream;
 /// After so many bytes of work in the host the clocks are looked at: some hundred microseconds of it.
 const CHARGED_AT_ONCE: usize = 1 << 20;
 
+/// So many bytes of the log are as much work, in bytes: each can be a line, and an event.
+const PRINTED_AT_ONCE: usize = 256;
+
 /// Whether shutdown ends a request or it ends by itself is decided once: the first of both.
 const UNDECIDED: u8 = 0;
 const CUT: u8 = 1;
@@ -146,7 +149,21 @@ impl Request {
         self.bytes_out.load(Relaxed)
     }
 
-    /// What the handler prints.
+    /// Takes what the handler printed, up to its log limit.
+    ///
+    /// # Errors
+    ///
+    /// [`IoError::Ended`] where the request's time is over. Only its own thread may print.
+    pub(crate) fn print(&self, stream: LogStream, bytes: &[u8]) -> Result<(), IoError> {
+        let admitted = self.log().admit(bytes);
+        for piece in admitted.chunks(PRINTED_AT_ONCE) {
+            self.charge(piece.len() * (CHARGED_AT_ONCE / PRINTED_AT_ONCE))?;
+            self.log().write(stream, piece);
+        }
+        Ok(())
+    }
+
+    /// What the handler has printed.
     pub(crate) fn log(&self) -> MutexGuard<'_, GuestLog> {
         lock(&self.log)
     }

@@ -46,16 +46,20 @@ impl GuestLog {
         }
     }
 
-    /// Takes what the handler printed; what is beyond the limit is dropped and counted.
-    pub(crate) fn write(&mut self, stream: LogStream, mut bytes: &[u8]) {
-        if let Some(left) = &mut self.left {
-            let taken = bytes
-                .len()
-                .min(usize::try_from(*left).unwrap_or(usize::MAX));
-            *left -= taken as u64;
-            self.dropped += (bytes.len() - taken) as u64;
-            bytes = &bytes[..taken];
-        }
+    /// What of these bytes is within the limit, and to be written; the rest is dropped and counted.
+    pub(super) fn admit<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
+        let Some(left) = &mut self.left else {
+            return bytes;
+        };
+        let room = usize::try_from(*left).unwrap_or(usize::MAX);
+        let (taken, dropped) = bytes.split_at(bytes.len().min(room));
+        *left -= taken.len() as u64;
+        self.dropped += dropped.len() as u64;
+        taken
+    }
+
+    /// Makes events of what was admitted.
+    pub(super) fn write(&mut self, stream: LogStream, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             let partial = self.partial(stream);
             let room = LONGEST_LINE - partial.len();

@@ -114,10 +114,7 @@ impl OutputStream for Output {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
         match self {
             Output::Wfile(request) => request.write(&bytes).map_err(stream_error),
-            Output::Log(request, stream) => {
-                request.log().write(*stream, &bytes);
-                Ok(())
-            }
+            Output::Log(request, stream) => request.print(*stream, &bytes).map_err(stream_error),
         }
     }
 

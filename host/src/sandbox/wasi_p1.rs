@@ -171,8 +171,7 @@ fn fd_write(
                 }
             }
             Descriptor::Log(stream) => {
-                guest.request.charge(bytes.len()).map_err(trap)?;
-                guest.request.log().write(stream, bytes);
+                guest.request.print(stream, bytes).map_err(trap)?;
             }
             Descriptor::Empty | Descriptor::Rfile => return Ok(errno::BADF),
         }
