@@ -152,6 +152,11 @@ impl Process {
         Duration::from_millis(ticks * 10)
     }
 
+    /// The variables that it was started with.
+    pub(crate) fn environment(self) -> String {
+        self.read("environ")
+    }
+
     fn read(self, file: &str) -> String {
         read_to_string(format!("/proc/{}/{file}", self.0)).expect("the process is there")
     }
