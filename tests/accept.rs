@@ -7,7 +7,6 @@ use crate::harness::{
 use Op::{Return, Write};
 use std::fs;
 use std::net::TcpListener;
-use std::os::unix::net::UnixListener;
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -245,60 +244,4 @@ fn an_address_that_this_machine_has_not_is_one_clear_error() {
         .at(address)
         .run_to_end()
         .is_an_error(1, &[address]);
-}
-
-#[test]
-fn a_stale_unix_socket_is_replaced() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("s");
-    drop(UnixListener::bind(&path).unwrap());
-    assert!(path.exists());
-    for scheme in ["unix", "unixgram"] {
-        let address = format!("{scheme}://{}", path.display());
-        let server = Serve::new(handler("echo")).at(&address).start();
-        assert_eq!(server.address(), address);
-        assert_eq!(server.ask("x"), b"x");
-        // Killed, so that it leaves its file to the next one.
-    }
-}
-
-#[test]
-fn a_living_unix_socket_is_an_error_and_is_left_alone() {
-    for transport in [Transport::Unix, Transport::Unixgram] {
-        let living = Serve::new(handler("echo")).on(transport).start();
-        let address = living.address();
-        let path = address.split_once("://").unwrap().1;
-        Serve::new(handler("echo"))
-            .at(&address)
-            .run_to_end()
-            .is_an_error(1, &[path]);
-        assert_eq!(living.ask("still there"), b"still there");
-    }
-}
-
-#[test]
-fn another_kind_of_file_at_the_path_is_an_error_and_is_left_alone() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("precious");
-    fs::write(&path, "data").unwrap();
-    for scheme in ["unix", "unixgram"] {
-        let address = format!("{scheme}://{}", path.display());
-        Serve::new(handler("echo"))
-            .at(address)
-            .run_to_end()
-            .is_an_error(1, &[path.to_str().unwrap()]);
-        assert_eq!(fs::read_to_string(&path).unwrap(), "data");
-    }
-    let folder = dir.path().join("nowhere/s");
-    Serve::new(handler("echo"))
-        .at(format!("unix://{}", folder.display()))
-        .run_to_end()
-        .is_an_error(1, &[folder.to_str().unwrap()]);
-}
-
-#[test]
-fn an_abstract_unix_address_is_served() {
-    let name = format!("unix://@sandsock-test-{}", std::process::id());
-    let server = Serve::new(handler("echo")).at(&name).start();
-    assert_eq!(server.address(), name);
 }

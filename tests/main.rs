@@ -33,3 +33,4 @@ mod resources;
 mod sdk;
 mod shutdown;
 mod stream;
+mod socket_file;

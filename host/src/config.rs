@@ -9,7 +9,9 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 pub use values::{DirGrant, EnvGrant, Limit, Size, Span};
-use values::{bounded_duration, bounded_size, file_mode, positive_count, whole_duration};
+use values::{
+    bounded_duration, bounded_size, file_mode, file_owner, positive_count, whole_duration,
+};
 
 /// How requests are processed (Python: the mix-in).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -175,8 +177,8 @@ pub struct ServiceOptions {
     /// Mode of a Unix socket's file, in octal [default: what the umask leaves]
     #[arg(long, value_name = "MODE", value_parser = file_mode)]
     pub socket_mode: Option<u32>,
-    /// Owner of a Unix socket's file
-    #[arg(long, value_name = "USER[:GROUP]")]
+    /// Owner of a Unix socket's file, by name or number [default: who runs the server]
+    #[arg(long, value_name = "USER[:GROUP]", value_parser = file_owner)]
     pub socket_owner: Option<String>,
     /// Send small writes at once (Python's `disable_nagle_algorithm`)
     #[arg(long)]

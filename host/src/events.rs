@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use crate::outcome::Outcome;
+use crate::request::PeerCredentials;
 
 /// The target of what `-q` leaves out.
 pub(crate) const PER_REQUEST: &str = "sandsock::request";
@@ -15,6 +16,8 @@ pub(crate) struct RequestEnded<'a> {
     pub(crate) service: &'a str,
     pub(crate) id: u64,
     pub(crate) client: &'a dyn Display,
+    /// Whom the system knows the client of a Unix stream to be.
+    pub(crate) peer: Option<PeerCredentials>,
     pub(crate) outcome: Outcome,
     pub(crate) duration: Duration,
     pub(crate) cpu: Duration,
@@ -36,6 +39,9 @@ pub(crate) fn request(ended: &RequestEnded<'_>) {
                 service = ended.service,
                 id = ended.id,
                 client = %ended.client,
+                peer_pid = ended.peer.map(|peer| peer.pid),
+                peer_uid = ended.peer.map(|peer| peer.uid),
+                peer_gid = ended.peer.map(|peer| peer.gid),
                 thread = thread(),
                 pid = child(),
                 outcome = ended.outcome.as_str(),

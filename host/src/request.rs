@@ -128,7 +128,10 @@ impl Request {
 
     /// Process, user and group of the peer of a Unix stream.
     pub fn peer_credentials(&self) -> Option<PeerCredentials> {
-        self.connection.peer_credentials()
+        match self.transport {
+            Transport::UnixStream => self.connection.peer_credentials(),
+            _ => None,
+        }
     }
 
     /// When it was accepted or received.

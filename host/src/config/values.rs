@@ -120,6 +120,15 @@ pub(super) fn file_mode(text: &str) -> Result<u32, String> {
         .ok_or_else(|| "write an octal mode, such as 660".to_owned())
 }
 
+/// A file's owner as chown(1) takes it.
+pub(super) fn file_owner(text: &str) -> Result<String, String> {
+    match text.split_once(':') {
+        None if !text.is_empty() => Ok(text.to_owned()),
+        Some((_, group)) if !group.is_empty() && !group.contains(':') => Ok(text.to_owned()),
+        _ => Err("write USER, USER:GROUP or :GROUP, by name or number".to_owned()),
+    }
+}
+
 const NOUGHT: &str = "a limit of nought lets nothing through: write a larger value, or `none`";
 
 /// An environment variable for the handler: `K=V`.

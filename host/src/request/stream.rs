@@ -113,8 +113,7 @@ impl Connection for Stream {
 
     fn peer_credentials(&self) -> Option<PeerCredentials> {
         let found = getsockopt(&self.socket, sockopt::PeerCredentials).ok()?;
-        // An Internet socket answers, too, with the process 0.
-        (found.pid() != 0).then(|| PeerCredentials {
+        Some(PeerCredentials {
             pid: found.pid(),
             uid: found.uid(),
             gid: found.gid(),

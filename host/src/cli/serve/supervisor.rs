@@ -416,6 +416,7 @@ fn lost(service: &str, orphan: &Orphan, detail: &str) {
         client: &Endpoint::Unnamed,
         outcome: match orphan.is_cut {
             true => Outcome::Cut,
+        peer: None,
             false => Outcome::HostError,
         },
         duration: Duration::ZERO,
