@@ -28,6 +28,7 @@ mod matrix;
 mod memory_limit;
 mod parity;
 mod pointers;
+mod notify;
 mod reload;
 mod resources;
 mod sdk;

@@ -2,6 +2,7 @@
 
 mod in_process;
 mod loading;
+mod notify;
 mod sockets;
 mod supervisor;
 
@@ -12,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use clap::Args;
+use sd_notify::NotifyState;
 
 use super::log::{self, LogArgs};
 use super::signals::{self, Signal};
@@ -23,6 +25,7 @@ use crate::server::BindOptions;
 
 use in_process::InProcess;
 use loading::{Loaded, Loading};
+use notify::notify;
 use sockets::Sockets;
 use supervisor::Supervisor;
 
@@ -132,7 +135,7 @@ pub(super) fn main(args: ServeArgs) -> anyhow::Result<ExitCode> {
     let reason = wait(&mut running, &messages, &loading, &name)?;
     let grace = args.service.shutdown_grace.into();
     events::shutting_down(reason.as_str(), running.count(), grace);
-    notify(sd_notify::NotifyState::Stopping);
+    notify(&[NotifyState::Stopping]);
     let cut = match running {
         Running::InProcess(loops) => loops.stop(grace),
         Running::Forking(supervisor) => supervisor.stop(&messages, grace),
@@ -204,9 +207,14 @@ fn wait(
                     return Ok(reason);
                 }
             }
-            Message::Loaded(Ok(loaded)) => running.replace_handler(loaded)?,
-            // Whatever does not load leaves the old handler in service.
-            Message::Loaded(Err(error)) => events::reload_failed(service, &format!("{error:#}")),
+            Message::Loaded(loaded) => {
+                match loaded {
+                    Ok(loaded) => running.replace_handler(loaded)?,
+                    // Whatever does not load leaves the old handler in service.
+                    Err(error) => events::reload_failed(service, &format!("{error:#}")),
+                }
+                notify(&[NotifyState::Ready]);
+            }
             Message::Accepting(number) => running.accepting(number),
             Message::LoopEnded(Ended::Quota) => return Ok(Reason::Quota),
             Message::LoopEnded(Ended::Panic) => return Ok(Reason::Panic),
@@ -273,12 +281,6 @@ fn listening(service: &str, address: &str) {
     let mut stdout = io::stdout();
     // Whoever has closed standard output does not want to know.
     let _ = writeln!(stdout, "listening {address}").and_then(|()| stdout.flush());
-}
-
-/// Tells a service manager that asks for it (sd_notify(3)).
-fn notify(state: sd_notify::NotifyState<'_>) {
-    // A manager that does not listen is no reason not to serve.
-    let _ = sd_notify::notify(&[state]);
 }
 
 /// How long a process or thread may take to end after it was told to.

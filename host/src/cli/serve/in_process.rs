@@ -7,9 +7,11 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use anyhow::Context;
+use sd_notify::NotifyState;
 
+use super::notify::notify;
 use super::sockets::Sockets;
-use super::{Ended, Message, ServeArgs, listening, notify};
+use super::{Ended, Message, ServeArgs, listening};
 use crate::concurrency::{Concurrency, Process, Serial, Threads};
 use crate::config::ConcurrencyKind;
 use crate::handler::WasmHandler;
@@ -97,7 +99,7 @@ impl InProcess {
                 listening(name, &address);
             }
         }
-        notify(sd_notify::NotifyState::Ready);
+        notify(&[NotifyState::Ready]);
         Ok(running)
     }
 

@@ -19,9 +19,11 @@ use nix::sys::signal::{self, Signal, kill, killpg};
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, socketpair};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::{Pid, getpid};
+use sd_notify::NotifyState;
 
+use super::notify::notify;
 use super::sockets::Sockets;
-use super::{Message, PATIENCE, Reason, listening, notify, receive_until};
+use super::{Message, PATIENCE, Reason, listening, receive_until};
 use crate::address::Endpoint;
 use crate::cli::fork_loop::{ACCEPTING, Inherited, LINE, STOP, before_exec};
 use crate::cli::log;
@@ -193,7 +195,7 @@ impl Supervisor {
             listener.is_told = true;
             listening(&self.service, &listener.listener.server_address());
             if self.listeners.iter().all(|listener| listener.is_told) {
-                notify(sd_notify::NotifyState::Ready);
+                notify(&[NotifyState::Ready]);
             }
         }
     }
@@ -414,9 +416,9 @@ fn lost(service: &str, orphan: &Orphan, detail: &str) {
         service,
         id: orphan.id,
         client: &Endpoint::Unnamed,
+        peer: None,
         outcome: match orphan.is_cut {
             true => Outcome::Cut,
-        peer: None,
             false => Outcome::HostError,
         },
         duration: Duration::ZERO,
