@@ -323,34 +323,6 @@ fn a_reload_serves_new_requests_while_the_old_ones_end_as_they_began() {
     assert!(!died, "{:?}", server.log().lines());
 }
 
-/// Two listeners, one for each address of the name: numbers and room are the service's.
-#[test]
-fn several_listeners_share_numbers_and_room() {
-    if !Transport::Tcp6.is_there() {
-        return;
-    }
-    let server = Serve::new(wat("script"))
-        .at("tcp://localhost:0")
-        .with("--concurrency fork --max-in-flight 1")
-        .start();
-    let addresses = server.listening(2);
-    let mut clients: Vec<_> = addresses.iter().map(|a| Client::connect(a)).collect();
-    clients[0].send(script(&[Return, Print("first")]));
-    server.log().wait_for(1, |e| e["line"] == "first");
-    clients[1].send(script(&[Write("second")]));
-    clients[1].finish_sending();
-    thread::sleep(Duration::from_millis(200));
-    clients[1].has_received_nothing();
-    clients[0].finish_sending();
-    assert_eq!(clients[1].receive_all(), b"second");
-    let ids: Vec<_> = server
-        .requests(2)
-        .iter()
-        .map(|e| e["id"].as_u64())
-        .collect();
-    assert_eq!(ids, [Some(1), Some(2)]);
-}
-
 #[test]
 fn a_handler_that_does_not_load_is_one_error_and_no_process() {
     Serve::new("no-such.wasm")

@@ -16,6 +16,7 @@ mod deadline;
 mod examples;
 mod fork;
 mod grants;
+mod handed_over;
 mod handlers;
 mod harness;
 mod hostile;

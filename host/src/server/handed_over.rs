@@ -4,6 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Mutex;
 
+use nix::errno::Errno;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::socket::{getsockopt, sockopt};
 use socket2::{Domain, Socket, Type};
@@ -27,16 +28,27 @@ pub(crate) fn handed_over(
     name: &str,
     options: &BindOptions,
 ) -> io::Result<Box<dyn Listener>> {
-    let is_listening = getsockopt(&fd, sockopt::AcceptConn)?;
+    let is_listening = getsockopt(&fd, sockopt::AcceptConn).map_err(|error| match error {
+        Errno::ENOTSOCK => io::Error::other(
+            "it is not a socket (one request through a pipe or a file is what `sandsock run` is for)",
+        ),
+        error => error.into(),
+    })?;
     let socket = Socket::from(fd);
     socket.set_cloexec(true)?;
-    Ok(match transport(&socket)? {
+    let transport = transport(&socket)?;
+    if transport.is_datagram() && !can_receive(&socket)? {
+        return Err(io::Error::other(
+            "it is a datagram socket that is not bound",
+        ));
+    }
+    Ok(match transport {
         Transport::Udp => Box::new(UdpServer::new(socket, options)?),
         Transport::UnixDatagram => {
             let name = socket_name(&socket, name)?;
             Box::new(UnixDatagramServer::new(socket, name, options)?)
         }
-        Transport::Tcp if is_listening => Box::new(TcpServer::new(socket, options)?),
+        Transport::Tcp if is_listening => Box::new(TcpServer::handed_over(socket, options)?),
         Transport::UnixStream if is_listening => {
             let name = socket_name(&socket, name)?;
             Box::new(UnixStreamServer::new(socket, name)?)
@@ -55,6 +67,15 @@ fn transport(socket: &Socket) -> io::Result<Transport> {
             "it is a socket of another kind: TCP, UDP, Unix streams and Unix datagrams are served",
         )),
     }
+}
+
+/// Nobody can send to a socket without an address, but who it is connected with.
+fn can_receive(socket: &Socket) -> io::Result<bool> {
+    Ok(match Endpoint::from(&socket.local_addr()?) {
+        Endpoint::Inet(address) => address.port() != 0,
+        Endpoint::Unnamed => socket.peer_addr().is_ok(),
+        Endpoint::Path(_) | Endpoint::Abstract(_) => true,
+    })
 }
 
 fn socket_name(socket: &Socket, handed_over_as: &str) -> io::Result<SocketName> {
@@ -87,7 +108,6 @@ impl OneConnection {
         })?;
         // As a connection has it that was accepted here.
         socket.set_nonblocking(false)?;
-        socket.set_read_timeout(options.receive_timeout)?;
         if transport == Transport::Tcp {
             socket.set_tcp_nodelay(options.disable_nagle_algorithm)?;
         }
@@ -96,7 +116,7 @@ impl OneConnection {
             transport,
             accepted: Mutex::new(Some(Accepted {
                 client_address: Endpoint::from(&client),
-                connection: Box::new(Stream::new(socket, options.receive_timeout)),
+                connection: Box::new(Stream::of_another(socket)),
             })),
             waits: EventFd::from_value_and_flags(
                 1,

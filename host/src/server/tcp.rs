@@ -16,6 +16,10 @@ pub(super) struct TcpServer {
     socket: Socket,
     address: SocketAddr,
     receive_timeout: Option<Duration>,
+    nodelay: bool,
+    /// Connections have their options from the listener. Not those that waited in its queue when it was
+    /// handed over to us.
+    is_ours: bool,
 }
 
 impl TcpServer {
@@ -28,15 +32,19 @@ impl TcpServer {
         let socket = inet_socket(address, Type::STREAM, Protocol::TCP, options)?;
         socket.set_reuse_address(options.allow_reuse_address)?;
         socket.bind(&address.into())?;
-        TcpServer::new(socket, options)
+        TcpServer::new(socket, true, options)
     }
 
-    /// A server on a socket that is bound.
+    /// A server on a socket that another program has bound.
     ///
     /// # Errors
     ///
     /// What the system says.
-    pub(super) fn new(socket: Socket, options: &BindOptions) -> io::Result<Self> {
+    pub(super) fn handed_over(socket: Socket, options: &BindOptions) -> io::Result<Self> {
+        TcpServer::new(socket, false, options)
+    }
+
+    fn new(socket: Socket, is_ours: bool, options: &BindOptions) -> io::Result<Self> {
         // Linux: connections inherit these from their listener, which spares each of them the calls.
         socket.set_tcp_nodelay(options.disable_nagle_algorithm)?;
         socket.set_read_timeout(options.receive_timeout)?;
@@ -45,6 +53,8 @@ impl TcpServer {
             address: local_address(&socket)?,
             socket,
             receive_timeout: options.receive_timeout,
+            nodelay: options.disable_nagle_algorithm,
+            is_ours,
         })
     }
 
@@ -74,9 +84,16 @@ impl Listener for TcpServer {
     fn get_request(&self) -> io::Result<Option<Accepted>> {
         // accept4(2): on Linux the connection does not inherit O_NONBLOCK.
         let (socket, address) = self.socket.accept()?;
+        let stream = match self.is_ours {
+            true => Stream::new(socket, self.receive_timeout),
+            false => {
+                socket.set_tcp_nodelay(self.nodelay)?;
+                Stream::of_another(socket)
+            }
+        };
         Ok(Some(Accepted {
             client_address: Endpoint::from(&address),
-            connection: Box::new(Stream::new(socket, self.receive_timeout)),
+            connection: Box::new(stream),
         }))
     }
 }
