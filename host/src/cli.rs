@@ -129,8 +129,10 @@ pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
-            // It is a person's terminal that is gone if this cannot be written.
-            let _ = error.print();
+            if !serve::client_has_stderr() {
+                // It is a person's terminal that is gone if this cannot be written.
+                let _ = error.print();
+            }
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };

@@ -27,10 +27,31 @@ use in_process::InProcess;
 use loading::{Loaded, Loading};
 use notify::notify;
 use sockets::Sockets;
+pub(super) use sockets::client_has_stderr;
 use supervisor::Supervisor;
+
+const AFTER_HELP: &str = "\
+Sockets that somebody else has opened:
+  fd://N     descriptor N. A connection is one request (inetd style): its client
+             receives the handler's bytes and nothing else. What listens, or takes
+             datagrams, is served until a signal ends it
+  fd://NAME  all sockets of this name that systemd hands over (LISTEN_FDNAMES)
+
+With NOTIFY_SOCKET (systemd's Type=notify and notify-reload) the manager is told
+when all listeners accept, when the handler is read again, and when it ends.
+
+Examples:
+  sandsock serve udp://[::]:7 echo.wasm
+  sandsock serve --socket-mode 660 --socket-owner :www-data unix:///run/echo echo.wasm
+  tcpsvd 127.0.0.1 9999 sandsock serve fd://0 echo.wasm
+  systemd-socket-activate -l 9999 --fdname=echo sandsock serve fd://echo echo.wasm
+
+As a line of inetd.conf:
+  9999 stream tcp nowait nobody /usr/bin/sandsock sandsock serve fd://0 /srv/echo.wasm";
 
 /// Serves a handler on an address until a signal ends it.
 #[derive(Args)]
+#[command(after_help = AFTER_HELP)]
 pub(super) struct ServeArgs {
     /// Where to listen: tcp://HOST:PORT, udp://HOST:PORT, unix:///PATH, unixgram:///PATH, or a socket
     /// that was handed over: fd://N, fd://NAME
@@ -70,13 +91,9 @@ enum Running {
 
 impl ServeArgs {
     /// What can be seen to be wrong before anything is started.
-    fn check(&self) -> anyhow::Result<ListenAddress> {
-        let address: ListenAddress = self
-            .address
-            .parse()
-            .map_err(|error: crate::AddressError| Usage(error.to_string()))?;
+    fn check(&self, address: &ListenAddress) -> Result<(), Usage> {
         let service = &self.service;
-        let is_path = matches!(&address, ListenAddress::Unix { path, .. } if !path.to_string_lossy().starts_with('@'));
+        let is_path = matches!(address, ListenAddress::Unix { path, .. } if !path.to_string_lossy().starts_with('@'));
         let problem = if service.reuse_port && matches!(address, ListenAddress::Unix { .. }) {
             "--reuse-port is for TCP and UDP: a Unix socket has one server"
         } else if (service.socket_mode.is_some() || service.socket_owner.is_some()) && !is_path {
@@ -85,16 +102,20 @@ impl ServeArgs {
         {
             "--max-in-flight is for threads and fork: serial serves one request at a time"
         } else {
-            return Ok(address);
+            return Ok(());
         };
-        Err(Usage(problem.to_owned()).into())
+        Err(Usage(problem.to_owned()))
     }
 }
 
 pub(super) fn main(args: ServeArgs) -> anyhow::Result<ExitCode> {
-    let address = args.check()?;
+    let address: ListenAddress = args
+        .address
+        .parse()
+        .map_err(|error: crate::AddressError| Usage(error.to_string()))?;
     // Before anything of ours is opened: what was handed over is told by its number.
     let handed_over = sockets::take(&address)?;
+    args.check(&address)?;
     log::start(&args.log);
     let (sender, messages) = mpsc::channel();
     let signals = sender.clone();
@@ -201,7 +222,10 @@ fn wait(
         };
         match message {
             Message::Signal(Signal::Stop(signal)) => return Ok(Reason::Signal(signal)),
-            Message::Signal(Signal::Reload) => loading.again(),
+            Message::Signal(Signal::Reload) => {
+                notify::reloading();
+                loading.again();
+            }
             Message::Signal(Signal::Child) => {
                 if let Some(reason) = running.child_changed()? {
                     return Ok(reason);

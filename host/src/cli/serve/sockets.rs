@@ -1,12 +1,14 @@
 //! From an address to listeners: bound here, or handed over by another program.
 
+use std::ffi::OsString;
 use std::fs::OpenOptions;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
 
 use anyhow::{Context, anyhow};
 use nix::fcntl::{FcntlArg, fcntl};
-use nix::sys::stat::fstat;
+use nix::sys::stat::{FileStat, SFlag, fstat};
 use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout};
 
 use crate::address::ListenAddress;
@@ -55,10 +57,10 @@ pub(super) fn take(address: &ListenAddress) -> anyhow::Result<Vec<HandedOver>> {
     let ListenAddress::HandedOver(name) = address else {
         return Ok(Vec::new());
     };
-    let numbers = match name.parse::<RawFd>() {
-        Ok(number) => vec![number],
     // SAFETY: no thread was started yet that could read the environment meanwhile.
     let named = unsafe { sd_notify::listen_fds_with_names_and_unset_env() };
+    let numbers = match name.parse::<RawFd>() {
+        Ok(number) => vec![number],
         Err(_) => by_name(name, named)?,
     };
     let taken = numbers
@@ -132,6 +134,17 @@ fn silence(taken: &[HandedOver]) -> anyhow::Result<()> {
         dup2_stderr(&nothing)?;
     }
     Ok(())
+}
+
+/// Whether standard error is a client's that this command line says to serve. It is to see nothing of
+/// ours, not even that the rest of the line is wrong.
+pub(in crate::cli) fn client_has_stderr() -> bool {
+    let serves = |argument: OsString| argument.as_bytes().starts_with(b"fd://");
+    let is_socket =
+        |found: FileStat| found.st_mode & SFlag::S_IFMT.bits() == SFlag::S_IFSOCK.bits();
+    std::env::args_os().any(serves)
+        && fstat(io::stderr()).is_ok_and(is_socket)
+        && inode(&io::stdin()) == inode(&io::stderr())
 }
 
 /// What tells files apart; two descriptors of one socket have the same.
