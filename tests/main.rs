@@ -37,3 +37,4 @@ mod sdk;
 mod shutdown;
 mod socket_file;
 mod stream;
+mod supervisors;
