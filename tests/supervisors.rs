@@ -2,7 +2,8 @@
 //! Where one is not installed its tests say so and are skipped.
 
 use crate::harness::{
-    Answers, CONCURRENCIES, Client, Op, PATIENCE, Serve, Server, handler, script, wat,
+    Answers, CONCURRENCIES, Client, Op, PATIENCE, Serve, Server, example, handler, program, script,
+    wat,
 };
 use Op::Write;
 use std::fs;
@@ -172,6 +173,62 @@ fn systemd_starts_it_for_each_connection() {
         ] {
             echoes_and_nothing_stays(&server, &address);
         }
+    }
+}
+
+/// A value of one of the example's unit files.
+fn unit(ending: &str, key: &str) -> String {
+    let text = fs::read_to_string(example(&format!("systemd/sandsock-echo.{ending}"))).unwrap();
+    let line = text.lines().find(|line| line.starts_with(key));
+    let (_, value) = line.and_then(|line| line.split_once('=')).expect(key);
+    value.to_owned()
+}
+
+#[test]
+fn the_units_of_the_example_are_what_systemd_understands() {
+    if !is_installed("systemd-analyze") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    for ending in ["socket", "service"] {
+        let name = format!("sandsock-echo.{ending}");
+        let text = fs::read_to_string(example(&format!("systemd/{name}"))).unwrap();
+        // It wants to see the program where the unit says that it is.
+        let text = text.replace("/usr/local/bin/sandsock", program().to_str().unwrap());
+        fs::write(dir.path().join(name), text).unwrap();
+    }
+    let output = Command::new("systemd-analyze")
+        .args(["verify", "--man=no"])
+        .args(["sandsock-echo.socket", "sandsock-echo.service"].map(|n| dir.path().join(n)))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    // What it does not know it only warns of.
+    assert!(!said.contains("sandsock-echo"), "{said}");
+}
+
+#[test]
+fn the_command_of_the_example_serves_what_its_socket_hands_over() {
+    if !is_installed(SOCKET_ACTIVATE[0]) {
+        return;
+    }
+    let command = unit("service", "ExecStart=");
+    let mut words = command.split_whitespace().skip(1);
+    assert_eq!(words.next(), Some("serve"));
+    let words: Vec<_> = words.collect();
+    let [options @ .., address, file] = &words[..] else {
+        panic!("{words:?}");
+    };
+    assert!(file.ends_with("/echo.wasm"));
+    let name = format!("--fdname={}", unit("socket", "FileDescriptorName="));
+    let serve = || {
+        let serve = Serve::new(handler("echo")).at(*address);
+        serve.with(&options.join(" "))
+    };
+    for (scheme, options) in [("tcp", &[&*name][..]), ("udp", &["-d", &name])] {
+        let (server, address) = activated_on_a_port(serve, scheme, options);
+        echoes(&server, &address);
     }
 }
 
