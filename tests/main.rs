@@ -10,6 +10,7 @@ mod cache;
 mod check;
 mod cli;
 mod commands;
+mod compile;
 mod cpu_limit;
 mod datagram;
 mod deadline;

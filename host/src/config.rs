@@ -135,6 +135,12 @@ pub struct LoadOptions {
     /// Largest handler file that is read
     #[arg(long, value_name = "SIZE", default_value_t = Self::default().max_handler_size, value_parser = bounded_size)]
     pub max_handler_size: Limit<Size>,
+    /// Longest time that compiling may take
+    #[arg(long, value_name = "D", default_value_t = Self::default().compile_timeout, value_parser = bounded_duration)]
+    pub compile_timeout: Limit<Span>,
+    /// Memory that compiling may take
+    #[arg(long, value_name = "SIZE", default_value_t = Self::default().compile_memory, value_parser = bounded_size)]
+    pub compile_memory: Limit<Size>,
     /// Private folder of compiled code, or `off` [default: the user's cache folder]
     #[arg(long, value_name = "DIR|off")]
     pub cache: Option<PathBuf>,
@@ -144,6 +150,8 @@ impl Default for LoadOptions {
     fn default() -> Self {
         LoadOptions {
             max_handler_size: Limit::at(Size(64 << 20)),
+            compile_timeout: Limit::at(Span::from_secs(60)),
+            compile_memory: Limit::at(Size(2 << 30)),
             cache: None,
         }
     }

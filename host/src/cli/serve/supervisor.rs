@@ -5,8 +5,7 @@
 //! the system gives them to this process.
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ExitStatus};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Acquire;
 use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
@@ -18,13 +17,14 @@ use nix::sys::prctl::set_child_subreaper;
 use nix::sys::signal::{self, Signal, kill, killpg};
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, socketpair};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
-use nix::unistd::{Pid, getpid};
+use nix::unistd::Pid;
 
 use super::sockets::Sockets;
 use super::{Message, PATIENCE, Reason, listening, notify, receive_until};
 use crate::address::Endpoint;
-use crate::cli::fork_loop::{ACCEPTING, Inherited, LINE, STOP, before_exec};
+use crate::cli::fork_loop::{ACCEPTING, Inherited, LINE, STOP, ignore_signals};
 use crate::cli::log;
+use crate::cli::this_program::this_program;
 use crate::concurrency::{CUT, Slot, Table};
 use crate::events::{self, RequestEnded};
 use crate::outcome::Outcome;
@@ -137,23 +137,13 @@ impl Supervisor {
             table: self.table.as_fd().as_raw_fd(),
             channel: theirs.as_raw_fd(),
         };
-        // The program that runs, even where its file was replaced meanwhile.
-        let mut command = Command::new("/proc/self/exe");
-        command
-            .arg0("sandsock")
-            .arg("fork-loop")
+        let descriptors = inherited.descriptors().to_vec();
+        let child = this_program("fork-loop", descriptors, ignore_signals)
             .arg("--inherited")
             .arg(inherited.to_string())
             .args(std::env::args_os().skip(2))
-            .process_group(0)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
             // What it says there in its last moment is one more message.
-            .stderr(theirs.try_clone()?);
-        let supervisor = getpid();
-        // SAFETY: system calls that signal-safety(7) allows between fork and exec, and nothing else.
-        unsafe { command.pre_exec(move || before_exec(inherited, supervisor)) };
-        let child = command
+            .stderr(theirs.try_clone()?)
             .spawn()
             .context("no process is to be had for the service's loop")?;
         self.started += 1;
