@@ -6,6 +6,8 @@
 
 mod accept;
 mod addresses;
+mod admission;
+mod byte_limits;
 mod cache;
 mod check;
 mod cli;

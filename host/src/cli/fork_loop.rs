@@ -28,7 +28,7 @@ use super::this_program::take;
 use crate::concurrency::{CUT, Concurrency, Counting, Fork, Process, Table};
 use crate::handler::WasmHandler;
 use crate::sandbox::{Compiled, THREAD_STACK, enter_runtime};
-use crate::server::{BaseServer, BindOptions, Control, DefaultHooks, Quota, Service, handed_over};
+use crate::server::{BaseServer, Control, DefaultHooks, Quota, Service, handed_over};
 
 /// The supervisor asks the loop to take no more requests.
 pub(super) const STOP: Signal = Signal::SIGUSR2;
@@ -113,7 +113,7 @@ pub(super) fn main(args: ForkLoopArgs) -> anyhow::Result<ExitCode> {
     // Made here once, and not in each child.
     drop(enter_runtime());
 
-    let options = BindOptions::new(&serve.service, &loader.limits);
+    let options = serve.bind_options();
     let listener = handed_over(listener?, "", &options).context("the listener is none")?;
     let service = Service::new(
         &serve.handler.service_name(),
@@ -122,7 +122,10 @@ pub(super) fn main(args: ForkLoopArgs) -> anyhow::Result<ExitCode> {
         serve.service.linger.into(),
         Arc::new(DefaultHooks),
     );
-    let service = Arc::new(service.counted_in(Counting::Shared(table.clone())));
+    let service = service
+        .counted_in(Counting::Shared(table.clone()))
+        .admitting(&serve.admission);
+    let service = Arc::new(service);
     let quota = Quota::counted_in(serve.service.quota(), Counting::Shared(table.clone()));
     let (serving, losing) = (service.clone(), service.clone());
     let process: Arc<Process> = Arc::new(move |request, told| {
