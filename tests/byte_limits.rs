@@ -4,7 +4,7 @@ use crate::harness::{
     CONCURRENCIES, Op, Serve, Transport, example, guest, guest_component, handler,
     handler_component, script, wat,
 };
-use Op::{Return, Write, WriteForEver, WriteMany};
+use Op::{Return, WriteForEver, WriteMany};
 use std::path::PathBuf;
 
 fn echoes() -> [PathBuf; 3] {
