@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 
 use super::listener::{Accepted, BindOptions, Listener};
 use crate::address::{Endpoint, Transport};
@@ -40,6 +40,7 @@ impl TcpServer {
         // Linux: connections inherit these from their listener, which spares each of them the calls.
         socket.set_tcp_nodelay(options.disable_nagle_algorithm)?;
         socket.set_read_timeout(options.receive_timeout)?;
+        notice_vanished_peers(&socket, options.receive_timeout)?;
         socket.set_nonblocking(true)?;
         Ok(TcpServer {
             address: local_address(&socket)?,
@@ -81,6 +82,20 @@ impl Listener for TcpServer {
     }
 }
 
+/// A peer that has vanished says nothing, not even that. One that is silent is asked whether it is there;
+/// one that does not take what it was sent is given up, as is what the system still holds for it after the
+/// connection was closed (tcp(7)).
+fn notice_vanished_peers(socket: &Socket, idle_timeout: Option<Duration>) -> io::Result<()> {
+    let keepalive = TcpKeepalive::new()
+        .with_time(Duration::from_secs(60))
+        .with_interval(Duration::from_secs(10))
+        .with_retries(6);
+    socket.set_tcp_keepalive(&keepalive)?;
+    // Packets are lost, and sent again after a while: not every short silence is an end.
+    let shortest = Duration::from_secs(30);
+    socket.set_tcp_user_timeout(idle_timeout.map(|timeout| timeout.max(shortest)))
+}
+
 /// listen(2) takes an `int`.
 pub(super) fn backlog(request_queue_size: u32) -> i32 {
     i32::try_from(request_queue_size).unwrap_or(i32::MAX)
@@ -109,4 +124,29 @@ pub(super) fn local_address(socket: &Socket) -> io::Result<SocketAddr> {
         .local_addr()?
         .as_socket()
         .ok_or_else(|| io::ErrorKind::AddrNotAvailable.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Limits, ServiceOptions};
+
+    #[test]
+    fn connections_inherit_what_notices_a_vanished_peer() {
+        let options = BindOptions::new(&ServiceOptions::default(), &Limits::default());
+        let any = "127.0.0.1:0".parse().unwrap();
+        let server = TcpServer::server_bind(any, &options).unwrap();
+        server.server_activate(1).unwrap();
+        let _client = std::net::TcpStream::connect(server.address).unwrap();
+        let (connection, _) = server.socket.accept().unwrap();
+        assert!(connection.keepalive().unwrap());
+        assert_eq!(
+            Duration::from_secs(60),
+            connection.tcp_keepalive_time().unwrap()
+        );
+        assert_eq!(
+            Limits::default().idle_timeout,
+            connection.tcp_user_timeout().unwrap()
+        );
+    }
 }
