@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 /// the start on, a low limit would only lower `--max-in-flight`.)
 fn start_without_descriptors(serve: Serve) -> Server {
     let server = serve.start();
-    let process = server.process();
+    let process = server.acceptor();
     // A descriptor's number has to lie below the limit, and the numbers in use may have gaps.
     process.limit_descriptors(process.lowest_free_descriptor());
     server
@@ -38,18 +38,17 @@ fn without_descriptors_accepting_waits_and_recovers_by_itself() {
                 .with("--concurrency")
                 .arg(concurrency),
         );
+        let acceptor = server.acceptor();
         let mut waiting: Vec<_> = (0..4).map(|_| server.connect()).collect();
         server.log().wait_for(1, |e| e["event"] == "accept-failed");
-        let used = server.process().cpu_time();
+        let used = acceptor.cpu_time();
         thread::sleep(Duration::from_secs(2));
-        let used = server.process().cpu_time().saturating_sub(used);
+        let used = acceptor.cpu_time().saturating_sub(used);
         assert!(
             used < Duration::from_millis(500),
             "it spins: {used:?} of CPU time in 2 s"
         );
-        server
-            .process()
-            .limit_descriptors(server.process().descriptor_limit().1);
+        acceptor.limit_descriptors(acceptor.descriptor_limit().1);
         for client in &mut waiting {
             client.send("after");
             client.finish_sending();

@@ -80,7 +80,7 @@ fn every_request_is_a_child_of_the_process_that_accepts() {
 fn a_child_that_is_killed_crashes_or_is_stopped_is_one_event_and_a_free_slot() {
     for (number, name) in [
         (signal::KILL, "SIGKILL"),
-        (signal::SEGV, "SIGSEGV"),
+        (signal::ABRT, "SIGABRT"),
         (signal::STOP, "SIGSTOP"),
     ] {
         let server = serve("--max-in-flight 2");
@@ -120,7 +120,7 @@ fn at_max_in_flight_accepting_waits() {
 
 #[test]
 fn a_loop_that_dies_is_started_again_and_its_requests_go_on() {
-    for number in [signal::KILL, signal::SEGV, signal::STOP] {
+    for number in [signal::KILL, signal::ABRT, signal::STOP] {
         for transport in [Transport::Tcp, Transport::Unix] {
             let server = Serve::new(wat("script"))
                 .on(transport)
@@ -329,4 +329,18 @@ fn a_handler_that_does_not_load_is_one_error_and_no_process() {
         .with("--concurrency fork")
         .run_to_end()
         .is_an_error(1, &["no-such"]);
+}
+
+#[test]
+fn every_request_of_a_quota_is_in_the_log_when_the_program_ends() {
+    for _ in 0..20 {
+        let mut server = serve("--max-requests 20");
+        thread::scope(|scope| {
+            for _ in 0..20 {
+                scope.spawn(|| assert_eq!(server.ask(script(&[Write("x")])), b"x"));
+            }
+        });
+        assert_eq!(server.wait().code(), Some(0));
+        assert_eq!(outcomes(&server, 20), ["ok"; 20]);
+    }
 }

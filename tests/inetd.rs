@@ -166,6 +166,19 @@ fn a_connection_has_the_limits_of_any_other() {
 }
 
 #[test]
+fn a_connection_that_is_not_let_in_is_the_end_as_well() {
+    let (mut client, connection) = accepted(Transport::Tcp);
+    let mut server = Serve::new(handler("echo"))
+        .at("fd://0")
+        .hand_over(0, connection)
+        .with("--deny 127.0.0.0/8")
+        .start_unheard();
+    assert_eq!(client.receive_all(), b"");
+    server.log().wait_for(1, |e| e["event"] == "refused");
+    assert_eq!(server.wait().code(), Some(0));
+}
+
+#[test]
 fn a_signal_ends_a_connection_within_the_grace() {
     let (mut client, connection) = accepted(Transport::Tcp);
     client.send(script(&[Return, Print("now")]));

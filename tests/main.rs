@@ -6,10 +6,13 @@
 
 mod accept;
 mod addresses;
+mod admission;
+mod byte_limits;
 mod cache;
 mod check;
 mod cli;
 mod commands;
+mod compile;
 mod cpu_limit;
 mod datagram;
 mod deadline;

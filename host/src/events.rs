@@ -5,6 +5,7 @@ use std::fmt::Display;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
+use crate::admission::Refusal;
 use crate::outcome::Outcome;
 use crate::request::PeerCredentials;
 
@@ -81,14 +82,22 @@ pub(crate) fn listening(service: &str, address: &str) {
     tracing::debug!(event = "listening", service, address);
 }
 
-/// A request was not let in.
-pub(crate) fn refused(service: &str, client: &str, detail: &str) {
+/// Requests were not let in: so many since the last event of their kind, and who was the last of them.
+pub(crate) fn refused(
+    service: &str,
+    refusal: Refusal,
+    count: u64,
+    client: &dyn Display,
+    detail: Option<&str>,
+) {
     tracing::warn!(
         event = "refused",
         service,
-        client,
         outcome = "refused",
-        detail
+        reason = refusal.as_str(),
+        count,
+        client = %client,
+        detail,
     );
 }
 

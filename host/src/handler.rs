@@ -3,7 +3,7 @@
 //! `handler/` has one file for each kind of `.wasm`; none of them knows of sockets.
 
 mod abi;
-
+mod compile;
 mod component;
 mod instances;
 mod life;
@@ -20,6 +20,7 @@ use std::time::Duration;
 use crate::outcome::Outcome;
 use crate::request::Request;
 
+pub(crate) use compile::{Compiler, InProcess, looks_like_wasm};
 pub use load::{Kind, LoadInfo, Loader};
 pub use load_error::LoadError;
 pub use native::{BaseRequestHandler, HandlerError, handler_fn, native};

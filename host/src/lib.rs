@@ -43,6 +43,7 @@
 //! | `disable_nagle_algorithm` | `--nodelay`, [`BindOptions::disable_nagle_algorithm`], or a handler's `set_nodelay` |
 
 mod address;
+mod admission;
 mod concurrency;
 pub mod config;
 mod events;

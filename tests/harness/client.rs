@@ -1,7 +1,7 @@
 //! Clients of every transport.
 
 use super::PATIENCE;
-use socket2::SockRef;
+use socket2::{Domain, SockRef, Socket, Type};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::unix::net::{UnixDatagram, UnixStream};
@@ -105,6 +105,39 @@ impl Client {
         };
         client.set_patience(PATIENCE);
         Ok(client)
+    }
+
+    /// Connects to a TCP or UDP address from an IPv4 address of this machine's: all of 127.0.0.0/8 are.
+    pub(crate) fn connect_from(source: &str, address: &str) -> Self {
+        let (scheme, place) = address.split_once("://").expect("an address with a scheme");
+        let kind = if scheme == "tcp" {
+            Type::STREAM
+        } else {
+            Type::DGRAM
+        };
+        let any_port =
+            |host: &str, port: u16| SocketAddr::new(host.parse().expect("an IP address"), port);
+        let place: SocketAddr = place.parse().expect("an IP address and a port");
+        let socket = Socket::new(Domain::IPV4, kind, None).expect("a socket");
+        socket.bind(&any_port(source, 0).into()).expect("a port");
+        socket.connect(&place.into()).expect("a connection");
+        let client = match scheme {
+            "tcp" => Client::Tcp(socket.into()),
+            _ => Client::Udp(socket.into()),
+        };
+        client.set_patience(PATIENCE);
+        client
+    }
+
+    /// The connection was closed without a word, whether in good order or by force.
+    #[track_caller]
+    pub(crate) fn is_closed_without_a_word(&self) {
+        let mut byte = [std::mem::MaybeUninit::uninit()];
+        match self.socket().recv(&mut byte) {
+            Ok(0) => {}
+            Err(e) if e.kind() == ErrorKind::ConnectionReset => {}
+            other => panic!("it was not closed: {other:?}"),
+        }
     }
 
     /// How long to wait for each read and write.

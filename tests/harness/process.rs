@@ -15,8 +15,8 @@ pub(crate) mod signal {
     pub(crate) const TERM: i32 = nix::libc::SIGTERM;
     /// Ends a process whatever it does about it.
     pub(crate) const KILL: i32 = nix::libc::SIGKILL;
-    /// A fault of memory.
-    pub(crate) const SEGV: i32 = nix::libc::SIGSEGV;
+    /// How a process ends itself that finds something wrong.
+    pub(crate) const ABRT: i32 = nix::libc::SIGABRT;
     /// Stops a process until it is continued.
     pub(crate) const STOP: i32 = nix::libc::SIGSTOP;
 }

@@ -256,6 +256,12 @@ impl Server {
         self.process().children()
     }
 
+    /// The process that takes requests; with several listeners, one of them.
+    pub(crate) fn acceptor(&self) -> Process {
+        let loops = self.loops();
+        loops.first().copied().unwrap_or(self.process())
+    }
+
     /// The process.
     pub(crate) fn process(&self) -> Process {
         Process(self.child.id())

@@ -18,8 +18,8 @@ use sd_notify::NotifyState;
 use super::log::{self, LogArgs};
 use super::signals::{self, Signal};
 use super::{HandlerArgs, Usage};
-use crate::address::ListenAddress;
-use crate::config::{ConcurrencyKind, ServiceOptions};
+use crate::address::{ListenAddress, Transport};
+use crate::config::{AdmissionOptions, ConcurrencyKind, ServiceOptions};
 use crate::events;
 use crate::server::BindOptions;
 
@@ -61,6 +61,8 @@ pub(super) struct ServeArgs {
     #[command(flatten)]
     pub(super) service: ServiceOptions,
     #[command(flatten)]
+    pub(super) admission: AdmissionOptions,
+    #[command(flatten)]
     pub(super) log: LogArgs,
 }
 
@@ -90,6 +92,14 @@ enum Running {
 }
 
 impl ServeArgs {
+    pub(super) fn bind_options(&self) -> BindOptions {
+        let limits = self.handler.limits.limits();
+        BindOptions {
+            max_amplification: self.admission.max_amplification,
+            ..BindOptions::new(&self.service, &limits)
+        }
+    }
+
     /// What can be seen to be wrong before anything is started.
     fn check(&self, address: &ListenAddress) -> Result<(), Usage> {
         let service = &self.service;
@@ -98,6 +108,18 @@ impl ServeArgs {
             "--reuse-port is for TCP and UDP: a Unix socket has one server"
         } else if (service.socket_mode.is_some() || service.socket_owner.is_some()) && !is_path {
             "--socket-mode and --socket-owner are for Unix sockets with a path"
+        } else if self.admission.max_amplification.is_some()
+            && matches!(
+                address,
+                ListenAddress::Inet {
+                    transport: Transport::Tcp,
+                    ..
+                }
+            )
+        {
+            "--max-amplification is for UDP: a TCP client has shown that its address is its own"
+        } else if self.admission.is_asked_for() && matches!(address, ListenAddress::Unix { .. }) {
+            "--allow, --deny, --max-per-source, --rate-per-source and --max-amplification are for TCP and UDP: who may reach a Unix socket is for --socket-mode and --socket-owner to say"
         } else if service.concurrency == ConcurrencyKind::Serial && service.max_in_flight.is_some()
         {
             "--max-in-flight is for threads and fork: serial serves one request at a time"
@@ -122,7 +144,7 @@ pub(super) fn main(args: ServeArgs) -> anyhow::Result<ExitCode> {
     // Where nobody receives any more the program is at its end.
     let pass_on = move |signal| drop(signals.send(Message::Signal(signal)));
     signals::listen(pass_on).context("signals cannot be listened for")?;
-    let options = BindOptions::new(&args.service, &args.handler.limits.limits());
+    let options = args.bind_options();
     // A name that is taken is said before a large handler is compiled for nothing.
     let sockets = Sockets::open(&address, handed_over, &options)?;
     let mut concurrency = args.service.concurrency;

@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use wasmparser::{Parser, Payload};
 use wasmtime::component::Component;
 use wasmtime::{Engine, Module, ResourcesRequired};
 
+use super::compile::Compiler;
 use super::component::ComponentHandler;
 use super::instances::Instances;
 use super::load_error::LoadError;
@@ -108,23 +108,20 @@ impl Loader {
         }
     }
 
-    /// Reads, compiles, checks and links. What was compiled is for [`Loader::link`] in another process.
-    pub(super) fn load(&self) -> Result<(Loaded, Compiled), LoadError> {
+    /// Reads, lets `compiler` compile, checks and links. What was compiled is for [`Loader::link`] in
+    /// another process.
+    pub(super) fn load(&self, compiler: &dyn Compiler) -> Result<(Loaded, Compiled), LoadError> {
         let started = Instant::now();
         let grants = self.grants()?;
         let file = read(&self.path, self.max_size)?;
-        let wasm = self.binary(&file)?;
-        let is_component = is_component(&wasm);
         let compiling = Engines::compiling().map_err(LoadError::Engine)?;
+        let compile = || compiler.compile(&compiling, &file, &self.path);
         let compiled = match &self.cache {
-            Some(cache) => cache.get_or_compile(&compiling, &wasm, is_component),
-            None => Compiled::new(&compiling, &wasm, is_component),
-        }
-        .map_err(|error| LoadError::Invalid {
-            path: self.path.clone(),
-            problem: format!("{error:#}"),
-        })?;
-        let initial_memory = self.check_initial_size(&wasm)?;
+            Some(cache) => cache.get_or_compile(&compiling, &file, compile)?,
+            None => compile()?,
+        };
+        let initial_memory = compiled.initial_memory();
+        self.check_initial_memory(initial_memory)?;
         let mut loaded = self.instances(grants, &compiling, &compiled)?;
         loaded.info = LoadInfo {
             size: file.len() as u64,
@@ -188,58 +185,14 @@ impl Loader {
         })
     }
 
-    /// The binary format of what was read.
-    fn binary<'a>(&self, file: &'a [u8]) -> Result<std::borrow::Cow<'a, [u8]>, LoadError> {
-        let starts_as_text =
-            file.trim_ascii_start().starts_with(b"(") || file.trim_ascii_start().starts_with(b";;");
-        let is_named_text = self.path.extension().is_some_and(|name| name == "wat");
-        if !file.starts_with(b"\0asm") && !starts_as_text && !is_named_text {
-            return Err(LoadError::NotWasm(self.path.clone()));
-        }
-        wat::parse_bytes(file).map_err(|mut error| {
-            error.set_path(&self.path);
-            LoadError::Invalid {
-                path: self.path.clone(),
-                problem: one_line(&error.to_string()),
-            }
-        })
-    }
-
-    fn check_initial_size(&self, wasm: &[u8]) -> Result<u64, LoadError> {
-        let needed = initial_memory(wasm).map_err(|error| LoadError::Invalid {
-            path: self.path.clone(),
-            problem: error.to_string(),
-        })?;
+    fn check_initial_memory(&self, needed: u64) -> Result<(), LoadError> {
         match self.limits.memory {
             Some(limit) if needed > limit => Err(LoadError::NotServed(vec![format!(
                 "it needs {needed} bytes of memory from the start, --memory-limit is {limit}: raise it, or build the handler with less"
             )])),
-            _ => Ok(needed),
+            _ => Ok(()),
         }
     }
-}
-
-/// What the memories and tables of all modules in a file take from the start, in bytes.
-fn initial_memory(wasm: &[u8]) -> Result<u64, wasmparser::BinaryReaderError> {
-    const PAGE: u64 = 64 << 10;
-    const ELEMENT: u64 = size_of::<usize>() as u64;
-    let mut bytes: u64 = 0;
-    for payload in Parser::new(0).parse_all(wasm) {
-        match payload? {
-            Payload::MemorySection(memories) => {
-                for memory in memories {
-                    bytes = bytes.saturating_add(memory?.initial.saturating_mul(PAGE));
-                }
-            }
-            Payload::TableSection(tables) => {
-                for table in tables {
-                    bytes = bytes.saturating_add(table?.ty.initial.saturating_mul(ELEMENT));
-                }
-            }
-            _ => {}
-        }
-    }
-    Ok(bytes)
 }
 
 /// Reads no more than `max` bytes, however the file grows meanwhile.
@@ -275,11 +228,6 @@ fn read(path: &Path, max: u64) -> Result<Vec<u8>, LoadError> {
     Ok(bytes)
 }
 
-/// The binary format's layer: 0 in a core module, 1 in a component.
-fn is_component(wasm: &[u8]) -> bool {
-    wasm.get(6..8) == Some(&[1, 0])
-}
-
 fn required(engine: &Engine, compiled: &Compiled) -> Result<ResourcesRequired, LoadError> {
     if let Ok(module) = compiled.module(engine) {
         return Ok(Module::resources_required(&module));
@@ -290,14 +238,4 @@ fn required(engine: &Engine, compiled: &Compiled) -> Result<ResourcesRequired, L
             "it imports core modules or components, which the host has none of".to_owned(),
         ])
     })
-}
-
-/// A message that spans lines, in one; it can quote a line of the file, however long.
-fn one_line(text: &str) -> String {
-    const LONGEST: usize = 400;
-    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    match line.char_indices().nth(LONGEST) {
-        Some((end, _)) => format!("{}…", &line[..end]),
-        None => line,
-    }
 }

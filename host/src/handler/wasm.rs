@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::compile::{Compiler, InProcess};
 use super::load::{Kind, LoadInfo, Loaded, Loader, Wasm};
 use super::load_error::LoadError;
 use super::{Failure, Handled, RequestHandler};
@@ -18,12 +19,20 @@ impl WasmHandler {
     ///
     /// [`LoadError`]: what is wrong with the file, or why it would not be served.
     pub fn load(loader: &Loader) -> Result<Self, LoadError> {
-        Ok(WasmHandler(loader.load()?.0))
+        Ok(WasmHandler(loader.load(&InProcess)?.0))
     }
 
-    /// As [`WasmHandler::load`]; what was compiled is for [`WasmHandler::link`] in another process.
-    pub(crate) fn load_for_others(loader: &Loader) -> Result<(Self, Compiled), LoadError> {
-        let (loaded, compiled) = loader.load()?;
+    /// As [`WasmHandler::load`], compiled by `compiler`; what was compiled is for [`WasmHandler::link`]
+    /// in another process.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadError`].
+    pub(crate) fn compiled_by(
+        compiler: &dyn Compiler,
+        loader: &Loader,
+    ) -> Result<(Self, Compiled), LoadError> {
+        let (loaded, compiled) = loader.load(compiler)?;
         Ok((WasmHandler(loaded), compiled))
     }
 

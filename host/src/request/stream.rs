@@ -19,35 +19,24 @@ use crate::poll;
 /// How finely a writer that waits looks whether bytes have moved; a long wait is looked at in eighths.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// What a socket of somebody else's has: the first read sets it.
-const UNKNOWN: u64 = u64::MAX;
-
 /// A connected stream socket, in blocking mode.
 ///
 /// Receiving relies on the socket's own timeout (`SO_RCVTIMEO`), so that a read is one system call.
 pub(crate) struct Stream {
     socket: Socket,
-    /// The receive timeout that the socket has, in microseconds; 0 for none, or [`UNKNOWN`].
+    /// The receive timeout that the socket has, in microseconds; 0 for none.
     receive_timeout: AtomicU64,
     /// The client has shut its side down: nothing is left to drain.
     at_end: AtomicBool,
 }
 
 impl Stream {
-    /// `receive_timeout` is what the socket has inherited from its listener.
+    /// `receive_timeout` is what the socket has, from its listener for the most part.
     pub(crate) fn new(socket: Socket, receive_timeout: Option<Duration>) -> Self {
         Stream {
             socket,
             receive_timeout: AtomicU64::new(micros(receive_timeout)),
             at_end: AtomicBool::new(false),
-        }
-    }
-
-    /// A connection that was made before its listener, or itself, was handed over to us.
-    pub(crate) fn of_another(socket: Socket) -> Self {
-        Stream {
-            receive_timeout: AtomicU64::new(UNKNOWN),
-            ..Stream::new(socket, None)
         }
     }
 
@@ -73,8 +62,8 @@ impl Stream {
 fn micros(timeout: Option<Duration>) -> u64 {
     timeout.map_or(0, |timeout| {
         u64::try_from(timeout.as_micros())
-            .unwrap_or(UNKNOWN)
-            .clamp(1, UNKNOWN - 1)
+            .unwrap_or(u64::MAX)
+            .max(1)
     })
 }
 

@@ -11,7 +11,7 @@ use socket2::{Domain, Socket, Type};
 
 use super::listener::{Accepted, BindOptions, Listener};
 use super::socket_file::SocketName;
-use super::tcp::TcpServer;
+use super::tcp::{ConnectionOptions, TcpServer};
 use super::udp::UdpServer;
 use super::unix::{UnixDatagramServer, UnixStreamServer};
 use crate::address::{Endpoint, Transport};
@@ -108,15 +108,16 @@ impl OneConnection {
         })?;
         // As a connection has it that was accepted here.
         socket.set_nonblocking(false)?;
-        if transport == Transport::Tcp {
-            socket.set_tcp_nodelay(options.disable_nagle_algorithm)?;
+        match transport {
+            Transport::Tcp => ConnectionOptions::new(options).set(&socket)?,
+            _ => socket.set_read_timeout(options.receive_timeout)?,
         }
         Ok(OneConnection {
             name: name.to_owned(),
             transport,
             accepted: Mutex::new(Some(Accepted {
                 client_address: Endpoint::from(&client),
-                connection: Box::new(Stream::of_another(socket)),
+                connection: Box::new(Stream::new(socket, options.receive_timeout)),
             })),
             waits: EventFd::from_value_and_flags(
                 1,

@@ -9,12 +9,13 @@ use std::time::Duration;
 use super::ServerHooks;
 use super::listener::Accepted;
 use crate::address::Transport;
+use crate::admission::Admission;
 use crate::concurrency::{Counting, Lost};
-use crate::config::Limits;
+use crate::config::{AdmissionOptions, Limits};
 use crate::events::{self, RequestEnded};
 use crate::handler::{Ended, Failure, Handled, RequestHandler};
 use crate::outcome::Outcome;
-use crate::request::Request;
+use crate::request::{IoError, Request};
 
 /// A handler with what bounds its requests; all listeners of a service share it.
 pub(crate) struct Service {
@@ -25,6 +26,7 @@ pub(crate) struct Service {
     linger: Duration,
     counters: Counting,
     pub(super) hooks: Arc<dyn ServerHooks>,
+    pub(super) admission: Admission,
 }
 
 impl Service {
@@ -43,7 +45,14 @@ impl Service {
             linger,
             counters: Counting::default(),
             hooks,
+            admission: Admission::new(AdmissionOptions::default()),
         }
+    }
+
+    /// Lets in whom the operator lets in.
+    pub(crate) fn admitting(mut self, options: &AdmissionOptions) -> Self {
+        self.admission = Admission::new(options.clone());
+        self
     }
 
     /// Numbers its requests together with the other processes of the service.
@@ -173,6 +182,10 @@ fn end_request(request: &Request, handled: Handled) -> Ended {
     };
     if let Err(error) = sent {
         detail.get_or_insert_with(|| format!("the reply could not be sent: {error}"));
+    }
+    // The handler knows only that its write has failed.
+    if let Some(detail) = detail.as_mut().filter(|_| request.amplifies()) {
+        *detail = format!("{detail}: {}", IoError::Amplifies);
     }
     let mut log = request.log();
     log.finish();

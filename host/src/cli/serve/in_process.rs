@@ -36,13 +36,14 @@ impl InProcess {
         handler: Arc<WasmHandler>,
         messages: &Sender<Message>,
     ) -> anyhow::Result<Self> {
-        let service = Arc::new(Service::new(
+        let service = Service::new(
             name,
             handler,
             args.handler.limits.limits(),
             args.service.linger.into(),
             Arc::new(DefaultHooks),
-        ));
+        );
+        let service = Arc::new(service.admitting(&args.admission));
         let serving = service.clone();
         let process: Arc<Process> = Arc::new(move |request, told| {
             serving.process_request_thread(request, told);
