@@ -7,6 +7,7 @@
 mod accept;
 mod addresses;
 mod admission;
+mod attacks;
 mod byte_limits;
 mod cache;
 mod check;

@@ -12,6 +12,9 @@ use crate::request::PeerCredentials;
 /// The target of what `-q` leaves out.
 pub(crate) const PER_REQUEST: &str = "sandsock::request";
 
+/// The target of what guests print; `-q` leaves it out, too.
+pub(crate) const GUEST: &str = "sandsock::request::guest";
+
 /// A request that has ended.
 pub(crate) struct RequestEnded<'a> {
     pub(crate) service: &'a str,
@@ -66,7 +69,7 @@ pub(crate) fn request(ended: &RequestEnded<'_>) {
 /// A handler has printed a line.
 pub(crate) fn guest(service: &str, id: u64, stream: &str, line: &str) {
     tracing::info!(
-        target: PER_REQUEST,
+        target: GUEST,
         event = "guest",
         service,
         id,

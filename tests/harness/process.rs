@@ -87,11 +87,9 @@ impl Process {
         )
     }
 
-    /// How many descriptors it has open.
+    /// How many descriptors it has open; none where it has ended.
     pub(crate) fn descriptors(self) -> usize {
-        read_dir(format!("/proc/{}/fd", self.0))
-            .expect("its descriptors")
-            .count()
+        read_dir(format!("/proc/{}/fd", self.0)).map_or(0, Iterator::count)
     }
 
     /// What those of its descriptors lead to that are sockets.
@@ -117,11 +115,9 @@ impl Process {
             .expect("numbers do not end")
     }
 
-    /// How many threads it has.
+    /// How many threads it has; none where it has ended.
     pub(crate) fn threads(self) -> usize {
-        read_dir(format!("/proc/{}/task", self.0))
-            .expect("its threads")
-            .count()
+        read_dir(format!("/proc/{}/task", self.0)).map_or(0, Iterator::count)
     }
 
     /// Resident memory, in KiB.

@@ -21,6 +21,8 @@ use nix::sys::socket::{MsgFlags, send, setsockopt, sockopt};
 use nix::sys::time::TimeVal;
 use nix::unistd::{getpid, getppid};
 use signal_hook::low_level;
+use tracing::Metadata;
+use tracing_subscriber::fmt::MakeWriter;
 
 use super::log;
 use super::serve::ServeArgs;
@@ -85,6 +87,7 @@ impl FromStr for Inherited {
 /// What the first byte of a message to the supervisor says.
 pub(super) const LINE: u8 = 1;
 pub(super) const ACCEPTING: u8 = 2;
+pub(super) const GUEST_LINE: u8 = 3;
 
 /// How long a message may wait for a supervisor that is busy; then it is lost, and counted.
 const BUSY: Duration = Duration::from_secs(1);
@@ -99,10 +102,13 @@ pub(super) fn main(args: ForkLoopArgs) -> anyhow::Result<ExitCode> {
         &TimeVal::new(BUSY.as_secs().cast_signed(), 0),
     )?;
     let (lines, counts) = (channel.clone(), table.clone());
-    log::start_with(&args.serve.log, move || Lines {
-        channel: lines.clone(),
-        table: counts.clone(),
-    });
+    log::start_with(
+        &args.serve.log,
+        Lines {
+            channel: lines,
+            table: counts,
+        },
+    );
     reserve_stack()?;
     let serve = &args.serve;
     let mut loader = serve.handler.loader_without_cache(1);
@@ -191,12 +197,30 @@ struct Lines {
     table: Arc<Table>,
 }
 
-impl Write for Lines {
+impl<'a> MakeWriter<'a> for Lines {
+    type Writer = Line<'a>;
+
+    fn make_writer(&'a self) -> Line<'a> {
+        Line(self, LINE)
+    }
+
+    fn make_writer_for(&'a self, metadata: &Metadata<'_>) -> Line<'a> {
+        match log::Of::event(metadata) {
+            log::Of::Host => Line(self, LINE),
+            log::Of::Guest => Line(self, GUEST_LINE),
+        }
+    }
+}
+
+/// Takes one line by one call.
+struct Line<'a>(&'a Lines, u8);
+
+impl Write for Line<'_> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        let message = [&[LINE], line].concat();
-        let channel = self.channel.as_raw_fd();
+        let message = [&[self.1], line].concat();
+        let channel = self.0.channel.as_raw_fd();
         if send(channel, &message, MsgFlags::MSG_NOSIGNAL).is_err() {
-            self.table.counters().lines_lost.fetch_add(1, Relaxed);
+            self.0.table.counters().lines_lost.fetch_add(1, Relaxed);
         }
         Ok(line.len())
     }

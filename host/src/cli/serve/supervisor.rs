@@ -24,7 +24,7 @@ use super::notify::notify;
 use super::sockets::Sockets;
 use super::{Message, PATIENCE, Reason, listening, receive_until};
 use crate::address::Endpoint;
-use crate::cli::fork_loop::{ACCEPTING, Inherited, LINE, STOP, ignore_signals};
+use crate::cli::fork_loop::{ACCEPTING, GUEST_LINE, Inherited, LINE, STOP, ignore_signals};
 use crate::cli::log;
 use crate::cli::this_program::this_program;
 use crate::concurrency::{CUT, Slot, Table};
@@ -448,7 +448,8 @@ fn pass_on(channel: &OwnedFd, number: u64, messages: &Sender<Message>) {
             Err(_) => return,
         };
         match buffer[..length] {
-            [LINE, ref line @ ..] => log::line(line),
+            [LINE, ref line @ ..] => log::line(log::Of::Host, line),
+            [GUEST_LINE, ref line @ ..] => log::line(log::Of::Guest, line),
             [ACCEPTING] => drop(messages.send(Message::Accepting(number))),
             ref said => events::fork_said(String::from_utf8_lossy(said).trim_end()),
         }
