@@ -24,11 +24,11 @@ use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags};
 
-use crate::address::Endpoint;
 use crate::concurrency::Concurrency;
 use crate::events;
 use crate::handler::Ended;
 use crate::poll;
+use crate::request::Request;
 use accept::{AcceptError, Backoff, classify};
 pub use bind::BindError;
 pub(crate) use bind::bind_and_activate;
@@ -41,24 +41,30 @@ pub(crate) use listener::{Accepted, Listener};
 pub(crate) use service::Service;
 pub use socket_file::SocketFile;
 
-/// What Python lets a subclass of the server override, with Python's defaults.
+/// What Python lets a subclass of the server override, with Python's defaults. Python's other methods
+/// are functions of the same names, and not for overriding: see the table in the crate's documentation.
 pub trait ServerHooks: Send + Sync {
-    /// Whether a request is served. An `Err` refuses this one request (Python's loop would die).
+    /// Whether a request is served; `false` closes it. It is the loop's own thread that asks, so that
+    /// nobody else is served meanwhile, and what is read here the handler does not find. An `Err` or a
+    /// panic refuses this one request (Python's loop would die).
     ///
     /// # Errors
     ///
     /// Whatever kept the hook from deciding; it is logged.
-    fn verify_request(&self, _client_address: &Endpoint) -> Result<bool, String> {
+    fn verify_request(&self, _request: &Request) -> Result<bool, String> {
         Ok(true)
     }
 
-    /// A handler failed. The log has its event already; Python prints a traceback here.
-    fn handle_error(&self, _client_address: &Endpoint, _ended: &Ended) {}
+    /// A request failed: its handler reported an error, trapped or panicked, a limit ended it, or nobody
+    /// was to be had to serve it. The log has its event already; Python prints a traceback here. It is
+    /// called where the request was served: on its thread, or in its process. A panic is ignored.
+    fn handle_error(&self, _request: &Request, _ended: &Ended) {}
 
-    /// `handle_request` ran out of `timeout`.
+    /// [`Server::handle_request`] ran out of [`ServerOptions::timeout`]. A panic goes to its caller.
     fn handle_timeout(&self) {}
 
-    /// After every turn of `serve_forever`, whether or not a request came.
+    /// After every turn of [`Server::serve_forever`], whether or not a request came, on the loop's own
+    /// thread. A panic ends the loop and goes to its caller, as what is raised does in Python.
     fn service_actions(&self) {}
 }
 
@@ -251,37 +257,38 @@ impl BaseServer {
             events::accept_recovered(self.service.name());
         }
         ticket.use_up();
-        if !self.verify_request(&accepted.client_address) {
-            accepted.connection.shutdown_request();
-            return true;
-        }
         let request = Arc::new(self.service.request(self.listener.transport(), accepted));
         permit.attach(&request);
+        if !self.verify_request(&request) {
+            request.shutdown_request();
+            return true;
+        }
         if let Err(error) = self.concurrency.process_request(permit, request.clone()) {
             self.service.not_served(&request, &error);
         }
         true
     }
 
-    fn verify_request(&self, client_address: &Endpoint) -> bool {
-        let verify = || self.service.hooks.verify_request(client_address);
+    fn verify_request(&self, request: &Request) -> bool {
+        let verify = || self.service.hooks.verify_request(request);
         let verified = catch_unwind(AssertUnwindSafe(verify))
             .unwrap_or_else(|_| Err("verify_request panicked".to_owned()));
         match verified {
             Ok(true) => true,
             Ok(false) => {
-                self.refuse(client_address, "verify_request");
+                self.refuse(request, "verify_request");
                 false
             }
             Err(error) => {
-                self.refuse(client_address, &error);
+                self.refuse(request, &error);
                 false
             }
         }
     }
 
-    fn refuse(&self, client_address: &Endpoint, detail: &str) {
-        events::refused(self.service.name(), &client_address.to_string(), detail);
+    fn refuse(&self, request: &Request, detail: &str) {
+        let client = request.client_address().to_string();
+        events::refused(self.service.name(), &client, detail);
     }
 
     fn pause(&self, turn: &mut Turn, error: &std::io::Error) {
