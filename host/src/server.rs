@@ -171,8 +171,9 @@ impl BaseServer {
         }
     }
 
-    /// One request, or [`ServerHooks::handle_timeout`] after `timeout`.
+    /// One request, or [`ServerHooks::handle_timeout`] after `timeout`, or nothing where `shutdown` ends it.
     pub(crate) fn handle_request(&self, timeout: Option<Duration>) {
+        let _running = self.control.begin();
         let mut turn = Turn::default();
         let end = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         loop {
@@ -180,6 +181,7 @@ impl BaseServer {
             if self.wait(&mut turn, left) && self.handle_request_noblock(&mut turn) {
                 return;
             }
+            self.concurrency.service_actions();
             if left.is_some_and(|left| left.is_zero()) {
                 self.service.hooks.handle_timeout();
                 return;

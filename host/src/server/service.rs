@@ -12,7 +12,7 @@ use crate::address::Transport;
 use crate::concurrency::{Counting, Lost};
 use crate::config::Limits;
 use crate::events::{self, RequestEnded};
-use crate::handler::{Ended, Failure, Handled, RequestHandler};
+use crate::handler::{Ended, Failure, Handled, RequestHandler, panic_text};
 use crate::outcome::Outcome;
 use crate::request::Request;
 
@@ -199,12 +199,4 @@ fn end_request(request: &Request, handled: Handled) -> Ended {
 /// Python's `close_request`: the last owner closes the descriptor.
 fn close_request(request: Arc<Request>) {
     drop(request);
-}
-
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
-    panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("no message")
 }
