@@ -53,6 +53,7 @@ pub struct Request {
     client_address: Endpoint,
     connection: Box<dyn Connection>,
     bounds: Bounds,
+    memory_limit: u64,
     /// A poll has waited for input in vain: the read that follows has timed out already.
     input_is_overdue: AtomicBool,
     client_gone: AtomicBool,
@@ -81,6 +82,7 @@ impl Request {
             client_address,
             connection,
             bounds: Bounds::new(limits),
+            memory_limit: limits.memory.unwrap_or(u64::MAX),
             input_is_overdue: AtomicBool::new(false),
             client_gone: AtomicBool::new(false),
             end: AtomicU8::new(UNDECIDED),
@@ -129,6 +131,11 @@ impl Request {
     /// Process, user and group of the peer of a Unix stream.
     pub fn peer_credentials(&self) -> Option<PeerCredentials> {
         self.connection.peer_credentials()
+    }
+
+    /// Bytes of memories and tables that its instance may have.
+    pub(crate) fn memory_limit(&self) -> u64 {
+        self.memory_limit
     }
 
     /// When it was accepted or received.
