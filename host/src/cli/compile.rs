@@ -21,8 +21,8 @@ use super::this_program::{take, this_program};
 use crate::config::{LoadOptions, Size, Span};
 use crate::handler::{Compiler, InProcess, LoadError, looks_like_wasm};
 use crate::poll;
-use crate::sandbox::{Compiled, Engines, Ticker};
 use crate::sandbox::compiled::{seal, share, shareable, shared};
+use crate::sandbox::{Compiled, Engines, Ticker};
 
 /// Compiles one file for the process that starts it.
 #[derive(Args)]
