@@ -147,6 +147,12 @@ impl Loader {
         compiler: &dyn Compiler,
         started: Instant,
     ) -> Result<(Loaded, Compiled), LoadError> {
+        if file.len() as u64 > self.max_size {
+            return Err(LoadError::TooLarge {
+                path: self.path.clone(),
+                limit: self.max_size,
+            });
+        }
         let grants = self.grants()?;
         let compiling = Engines::compiling(self.ticker).map_err(LoadError::Engine)?;
         let compile = || compiler.compile(&compiling, file, &self.path);
@@ -256,9 +262,6 @@ fn read(path: &Path, max: u64) -> Result<Vec<u8>, LoadError> {
     file.take(max.saturating_add(1))
         .read_to_end(&mut bytes)
         .map_err(fail)?;
-    if bytes.len() as u64 > max {
-        return Err(too_large());
-    }
     Ok(bytes)
 }
 

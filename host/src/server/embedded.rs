@@ -29,7 +29,8 @@ pub struct ServerOptions {
     /// `max_packet_size` and more.
     pub socket: BindOptions,
     /// Python's mix-in. [`ConcurrencyKind::Fork`] asks for a process with one thread, and for a `.wasm`
-    /// that was loaded with [`Loader::for_children`](crate::Loader::for_children).
+    /// that was loaded with [`Loader::for_children`](crate::Loader::for_children); while the server lives,
+    /// SIGCHLD, SIGUSR1 and SIGUSR2 have handlers beside the program's own.
     pub concurrency: ConcurrencyKind,
     /// Requests in flight, at which accepting waits: with [`ConcurrencyKind::Fork`] Python's `max_children`,
     /// and the same for threads, where Python has no limit. `None` for 40 children, as in Python, or 1024
