@@ -120,6 +120,11 @@ impl Serve {
             .unwrap_or_else(|log| panic!("it does not listen:\n{}", log.join("\n")))
     }
 
+    /// Starts it, and waits for nothing.
+    pub(crate) fn spawn(self) -> Server {
+        Server::spawn(self.command(), self.dir)
+    }
+
     /// Starts it, and waits until it listens, or has ended without: then its log. `dir` goes with it.
     pub(crate) fn try_start_in(self, dir: TempDir) -> Result<Server, Vec<String>> {
         Server::start(self.command(), dir)
@@ -140,18 +145,23 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts a program that says where it listens as `serve` does; `dir` goes with it. Waits until it
-    /// listens, or has ended without: then its log. Its standard output and standard error are pipes.
-    pub(crate) fn start(mut command: Command, dir: TempDir) -> Result<Self, Vec<String>> {
+    /// Starts a program, whose standard output and standard error are pipes; `dir` goes with it.
+    fn spawn(mut command: Command, dir: TempDir) -> Self {
         let mut child = command.spawn().expect("the program starts");
         let said = Log::follow(child.stdout.take().expect("a pipe"));
         let log = Log::follow(child.stderr.take().expect("a pipe"));
-        let server = Server {
+        Server {
             child,
             said,
             log,
             dir,
-        };
+        }
+    }
+
+    /// As [`Server::spawn`], of a program that says where it listens as `serve` does. Waits until it
+    /// listens, or has ended without: then its log.
+    pub(crate) fn start(command: Command, dir: TempDir) -> Result<Self, Vec<String>> {
+        let server = Self::spawn(command, dir);
         let until = Instant::now() + PATIENCE;
         loop {
             // Looked at first: what it says before it ends is there then.
@@ -200,6 +210,11 @@ impl Server {
     /// A request of a client of its own: all of it sent, then everything that comes back.
     pub(crate) fn ask(&self, bytes: impl AsRef<[u8]>) -> Vec<u8> {
         self.connect().ask(bytes)
+    }
+
+    /// What it says on standard output.
+    pub(crate) fn said(&self) -> &Log {
+        &self.said
     }
 
     /// Its log.
