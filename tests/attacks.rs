@@ -110,12 +110,7 @@ fn serve(kind: Kind, transport: Transport, concurrency: &str) -> Server {
 
 /// What a service has of the system: descriptors and threads of all its processes, and the processes.
 fn resources(server: &Server) -> (usize, usize, usize) {
-    let mut all = vec![server.process()];
-    let mut next = 0;
-    while next < all.len() {
-        all.extend(all[next].children());
-        next += 1;
-    }
+    let all = server.process().tree();
     let sum = |of: fn(&crate::harness::Process) -> usize| all.iter().map(of).sum();
     (sum(|p| p.descriptors()), sum(|p| p.threads()), all.len())
 }

@@ -93,7 +93,7 @@ impl HandlerArgs {
         grants.args.clone_from(&self.args);
         Loader {
             max_size: self.load.max_handler_size.get().map_or(u64::MAX, |s| s.0),
-            limits: self.limits.limits(),
+            memory_limit: self.limits.limits().memory,
             grants,
             instances,
             ..Loader::new(&self.handler)

@@ -19,7 +19,7 @@ pub enum Outcome {
     OutputLimit,
     /// The handler failed after a growth of its memory had been refused.
     MemoryLimit,
-    /// The instance trapped.
+    /// The instance trapped, or a native handler panicked.
     Trap,
     /// Not one byte moved for as long as the operator allows.
     IdleTimeout,

@@ -53,6 +53,7 @@ pub struct Request {
     client_address: Endpoint,
     connection: Box<dyn Connection>,
     bounds: Bounds,
+    memory_limit: u64,
     /// A poll has waited for input in vain: the read that follows has timed out already.
     input_is_overdue: AtomicBool,
     client_gone: AtomicBool,
@@ -83,6 +84,7 @@ impl Request {
             client_address,
             connection,
             bounds: Bounds::new(limits),
+            memory_limit: limits.memory.unwrap_or(u64::MAX),
             input_is_overdue: AtomicBool::new(false),
             client_gone: AtomicBool::new(false),
             amplifies: AtomicBool::new(false),
@@ -135,6 +137,11 @@ impl Request {
             Transport::UnixStream => self.connection.peer_credentials(),
             _ => None,
         }
+    }
+
+    /// Bytes of memories and tables that its instance may have.
+    pub(crate) fn memory_limit(&self) -> u64 {
+        self.memory_limit
     }
 
     /// When it was accepted or received.

@@ -31,6 +31,7 @@ use crate::concurrency::{Concurrency, Permit};
 use crate::events;
 use crate::handler::Ended;
 use crate::poll;
+use crate::request::Request;
 use accept::{AcceptError, Backoff, classify};
 pub use bind::BindError;
 pub(crate) use bind::bind_and_activate;
@@ -44,24 +45,30 @@ use refusals::Refusals;
 pub(crate) use service::Service;
 pub use socket_file::SocketFile;
 
-/// What Python lets a subclass of the server override, with Python's defaults.
+/// What Python lets a subclass of the server override, with Python's defaults. Python's other methods
+/// are functions of the same names, and not for overriding: see the table in the crate's documentation.
 pub trait ServerHooks: Send + Sync {
-    /// Whether a request is served. An `Err` refuses this one request (Python's loop would die).
+    /// Whether a request is served; `false` closes it. It is the loop's own thread that asks, so that
+    /// nobody else is served meanwhile, and what is read here the handler does not find. An `Err` or a
+    /// panic refuses this one request (Python's loop would die).
     ///
     /// # Errors
     ///
     /// Whatever kept the hook from deciding; it is logged.
-    fn verify_request(&self, _client_address: &Endpoint) -> Result<bool, String> {
+    fn verify_request(&self, _request: &Request) -> Result<bool, String> {
         Ok(true)
     }
 
-    /// A handler failed. The log has its event already; Python prints a traceback here.
-    fn handle_error(&self, _client_address: &Endpoint, _ended: &Ended) {}
+    /// A request failed: its handler reported an error, trapped or panicked, a limit ended it, or nobody
+    /// was to be had to serve it. The log has its event already; Python prints a traceback here. It is
+    /// called where the request was served: on its thread, or in its process. A panic is ignored.
+    fn handle_error(&self, _request: &Request, _ended: &Ended) {}
 
-    /// `handle_request` ran out of `timeout`.
+    /// [`Server::handle_request`] ran out of [`ServerOptions::timeout`]. A panic goes to its caller.
     fn handle_timeout(&self) {}
 
-    /// After every turn of `serve_forever`, whether or not a request came.
+    /// After every turn of [`Server::serve_forever`], whether or not a request came, on the loop's own
+    /// thread. A panic ends the loop and goes to its caller, as what is raised does in Python.
     fn service_actions(&self) {}
 }
 
@@ -142,8 +149,9 @@ impl BaseServer {
         turn.refusals.end(self.service.name());
     }
 
-    /// One request, or [`ServerHooks::handle_timeout`] after `timeout`.
+    /// One request, or [`ServerHooks::handle_timeout`] after `timeout`, or nothing where `shutdown` ends it.
     pub(crate) fn handle_request(&self, timeout: Option<Duration>) {
+        let _running = self.control.begin();
         let mut turn = Turn::default();
         self.handle_request_within(timeout, &mut turn);
         turn.refusals.end(self.service.name());
@@ -156,6 +164,7 @@ impl BaseServer {
             if self.wait(turn, left) && self.handle_request_noblock(turn) {
                 return;
             }
+            self.concurrency.service_actions();
             if left.is_some_and(|left| left.is_zero()) {
                 self.service.hooks.handle_timeout();
                 return;
@@ -234,7 +243,7 @@ impl BaseServer {
             events::accept_recovered(self.service.name());
         }
         let client_address = &accepted.client_address;
-        let permit = match self.admit(client_address, permit) {
+        let mut permit = match self.admit(client_address, permit) {
             Ok(permit) => permit,
             Err(refusal) => {
                 if self.listener.is_connection() {
@@ -247,14 +256,18 @@ impl BaseServer {
             }
         };
         ticket.use_up();
-        if let Err(problem) = self.verify_request(client_address) {
-            accepted.connection.shutdown_request();
-            let client_address = accepted.client_address;
+        let request = Arc::new(self.service.request(self.listener.transport(), accepted));
+        permit.attach(&request);
+        if let Err(problem) = self.verify_request(&request) {
+            request.shutdown_request();
+            let client_address = request.client_address().clone();
             turn.refusals
                 .count(Refusal::VerifyRequest, client_address, problem);
             return true;
         }
-        self.process_request(permit, accepted);
+        if let Err(error) = self.concurrency.process_request(permit, request.clone()) {
+            self.service.not_served(&request, &error);
+        }
         true
     }
 
@@ -271,21 +284,13 @@ impl BaseServer {
     }
 
     /// An error is a request that is not served, and why the hook could not decide.
-    fn verify_request(&self, client_address: &Endpoint) -> Result<(), Option<String>> {
-        let verify = || self.service.hooks.verify_request(client_address);
+    fn verify_request(&self, request: &Request) -> Result<(), Option<String>> {
+        let verify = || self.service.hooks.verify_request(request);
         match catch_unwind(AssertUnwindSafe(verify)) {
             Ok(Ok(true)) => Ok(()),
             Ok(Ok(false)) => Err(None),
             Ok(Err(problem)) => Err(Some(problem)),
             Err(_) => Err(Some("verify_request panicked".to_owned())),
-        }
-    }
-
-    fn process_request(&self, mut permit: Permit, accepted: Accepted) {
-        let request = Arc::new(self.service.request(self.listener.transport(), accepted));
-        permit.attach(&request);
-        if let Err(error) = self.concurrency.process_request(permit, request.clone()) {
-            self.service.not_served(&request, &error);
         }
     }
 

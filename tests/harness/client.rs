@@ -210,13 +210,20 @@ impl Client {
     /// Everything up to the end of a stream, or one packet.
     pub(crate) fn receive_all(&mut self) -> Vec<u8> {
         let mut bytes = Vec::new();
-        let mut packet = |n: io::Result<usize>, buffer: &[u8]| {
-            bytes.extend_from_slice(&buffer[..n.expect("a packet")]);
+        let mut packet = |receive: &dyn Fn(&mut [u8]) -> io::Result<usize>| {
+            let mut buffer = [0; LARGEST_DATAGRAM];
+            let n = loop {
+                match receive(&mut buffer) {
+                    // A child of the test's own process has ended (signal(7): with a timeout it is not restarted).
+                    Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                    received => break received.expect("a packet"),
+                }
+            };
+            bytes.extend_from_slice(&buffer[..n]);
         };
-        let mut buffer = [0; LARGEST_DATAGRAM];
         match self {
-            Client::Udp(s) => packet(s.recv(&mut buffer), &buffer),
-            Client::Unixgram(s, _) => packet(s.recv(&mut buffer), &buffer),
+            Client::Udp(s) => packet(&|buffer| s.recv(buffer)),
+            Client::Unixgram(s, _) => packet(&|buffer| s.recv(buffer)),
             Client::Tcp(s) => {
                 s.read_to_end(&mut bytes)
                     .expect("an end of the stream, not a reset");

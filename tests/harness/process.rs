@@ -38,6 +38,23 @@ impl Process {
         processes.collect()
     }
 
+    /// It, its children, and theirs.
+    pub(crate) fn tree(self) -> Vec<Process> {
+        let below = self.children().into_iter().flat_map(Process::tree);
+        [self].into_iter().chain(below).collect()
+    }
+
+    /// Those whose command line has these words in it.
+    pub(crate) fn named(words: &str) -> Vec<Process> {
+        let processes = read_dir("/proc").expect("proc(5)").filter_map(|entry| {
+            let pid: u32 = entry.ok()?.file_name().to_str()?.parse().ok()?;
+            let line = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+            let is_named = String::from_utf8_lossy(&line).contains(words);
+            is_named.then_some(Process(pid))
+        });
+        processes.collect()
+    }
+
     /// Whether it is there, and not a zombie.
     pub(crate) fn is_running(self) -> bool {
         let stat = read_to_string(format!("/proc/{}/stat", self.0)).unwrap_or_default();
@@ -120,17 +137,16 @@ impl Process {
         read_dir(format!("/proc/{}/task", self.0)).map_or(0, Iterator::count)
     }
 
-    /// Resident memory, in KiB.
-    pub(crate) fn resident_kib(self) -> u64 {
-        let status = self.read("status");
-        let line = status
-            .lines()
-            .find(|l| l.starts_with("VmRSS:"))
-            .expect("a line for it");
-        line.split_whitespace()
-            .nth(1)
-            .and_then(|n| n.parse().ok())
-            .expect("a number")
+    /// Memory that is not a file's, in KiB (proc_pid_smaps(5)): what it has alone, and its share of what it
+    /// has with others. How much of a file is there depends on whoever else runs it.
+    pub(crate) fn anonymous_kib(self) -> u64 {
+        let rollup = self.read("smaps_rollup");
+        let kib = |name: &str| -> u64 {
+            let line = rollup.lines().find(|line| line.starts_with(name));
+            let number = line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok());
+            number.expect("a line with a number for it")
+        };
+        kib("Pss_Anon:") + kib("Pss_Shmem:")
     }
 
     /// The CPU time that it has used, user and system.

@@ -150,6 +150,11 @@ impl Serve {
             .unwrap_or_else(|log| panic!("it does not listen:\n{}", log.join("\n")))
     }
 
+    /// Starts it, and waits for nothing.
+    pub(crate) fn spawn(self) -> Server {
+        Server::spawn(self.command(), self.dir)
+    }
+
     /// Starts it, and waits until it listens, or has ended without: then its log. `dir` goes with it.
     pub(crate) fn try_start_in(self, dir: TempDir) -> Result<Server, Vec<String>> {
         Server::start(self.command(), dir)
@@ -234,6 +239,11 @@ impl Server {
     /// A request of a client of its own: all of it sent, then everything that comes back.
     pub(crate) fn ask(&self, bytes: impl AsRef<[u8]>) -> Vec<u8> {
         self.connect().ask(bytes)
+    }
+
+    /// What it says on standard output.
+    pub(crate) fn said(&self) -> &Log {
+        &self.said
     }
 
     /// Its log.

@@ -40,7 +40,14 @@ fn tests_under_fork() -> Command {
     tests
         .args(["test", "--release", "--package", "sandsock-tests"])
         .args(["--test", "main", "--"]);
-    for named in ["fork::", "matrix::", "parity::"] {
+    for named in [
+        "embedding::",
+        "fork::",
+        "leaks::",
+        "matrix::",
+        "parity::",
+        "races::",
+    ] {
         tests.args(["--skip", named]);
     }
     tests.env("SANDSOCK_TEST_CONCURRENCY", "fork");

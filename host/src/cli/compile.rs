@@ -21,8 +21,8 @@ use super::this_program::{take, this_program};
 use crate::config::{LoadOptions, Size, Span};
 use crate::handler::{Compiler, InProcess, LoadError, looks_like_wasm};
 use crate::poll;
-use crate::sandbox::Compiled;
 use crate::sandbox::compiled::{seal, share, shareable, shared};
+use crate::sandbox::{Compiled, Engines, Ticker};
 
 /// Compiles one file for the process that starts it.
 #[derive(Args)]
@@ -42,7 +42,7 @@ const INVALID: u8 = 3;
 
 pub(super) fn main(args: CompileArgs) -> anyhow::Result<ExitCode> {
     let file = shared(take(args.file)?)?;
-    let engine = crate::sandbox::Engines::compiling().map_err(anyhow::Error::from)?;
+    let engine = Engines::compiling(Ticker::Thread).map_err(anyhow::Error::from)?;
     match InProcess.compile(&engine, &file, &args.path) {
         Ok(compiled) => {
             let mut code = std::fs::File::from(take(args.code)?);

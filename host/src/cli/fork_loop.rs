@@ -29,7 +29,7 @@ use super::serve::ServeArgs;
 use super::this_program::take;
 use crate::concurrency::{CUT, Concurrency, Counting, Fork, Process, Table};
 use crate::handler::WasmHandler;
-use crate::sandbox::{Compiled, THREAD_STACK, enter_runtime};
+use crate::sandbox::{Compiled, THREAD_STACK};
 use crate::server::{BaseServer, Control, DefaultHooks, Quota, Service, handed_over};
 
 /// The supervisor asks the loop to take no more requests.
@@ -111,20 +111,17 @@ pub(super) fn main(args: ForkLoopArgs) -> anyhow::Result<ExitCode> {
     );
     reserve_stack()?;
     let serve = &args.serve;
-    let mut loader = serve.handler.loader_without_cache(1);
-    loader.for_children();
+    let loader = serve.handler.loader_without_cache(1).for_children();
     let compiled = Compiled::shared(code?).context("the compiled handler cannot be read")?;
     let handler = WasmHandler::link(&loader, &compiled).context("the handler cannot be linked")?;
     drop(compiled);
-    // Made here once, and not in each child.
-    drop(enter_runtime());
 
     let options = serve.bind_options();
     let listener = handed_over(listener?, "", &options).context("the listener is none")?;
     let service = Service::new(
         &serve.handler.service_name(),
         Arc::new(handler),
-        loader.limits,
+        serve.handler.limits.limits(),
         serve.service.linger.into(),
         Arc::new(DefaultHooks),
     );

@@ -38,7 +38,7 @@ pub(super) fn main(args: RunArgs) -> anyhow::Result<ExitCode> {
     let service = Service::new(
         &args.handler.service_name(),
         Arc::new(handler),
-        loader.limits.clone(),
+        args.handler.limits.limits(),
         Duration::ZERO,
         Arc::new(DefaultHooks),
     );

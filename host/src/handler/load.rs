@@ -49,6 +49,17 @@ impl fmt::Display for Kind {
 }
 
 /// What is loaded, and how.
+///
+/// ```no_run
+/// use sandsock::{Loader, WasmHandler};
+///
+/// let loader = Loader {
+///     memory_limit: Some(16 << 20),
+///     ..Loader::new("target/handlers/echo.wasm")
+/// };
+/// let handler = WasmHandler::load(&loader)?;
+/// # Ok::<(), sandsock::LoadError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Loader {
     /// The file.
@@ -57,13 +68,15 @@ pub struct Loader {
     pub max_size: u64,
     /// Where compiled code is kept.
     pub cache: Option<Cache>,
-    /// What bounds a request.
-    pub limits: Limits,
+    /// Bytes of an instance's memories and tables together; `None` for what 32 bits can address. What else
+    /// bounds a request is the server's.
+    pub memory_limit: Option<u64>,
     /// What a handler may see.
     pub grants: Grants,
-    /// Instances at one time; with [`Ticker::Child`] in one process.
+    /// Instances at one time, for all servers that share the handler: as many as there can be requests in
+    /// flight, or some of these fail. With [`Ticker::Child`] in one process.
     pub instances: u32,
-    /// Who asks guest code whether its time is over.
+    /// Who asks guest code whether its time is over: [`Loader::for_children`] sets it.
     pub ticker: Ticker,
 }
 
@@ -101,10 +114,21 @@ impl Loader {
             path: path.into(),
             max_size: max_size.map_or(u64::MAX, |size| size.0),
             cache: None,
-            limits: Limits::default(),
+            memory_limit: Limits::default().memory,
             grants: Grants::default(),
             instances: ConcurrencyKind::Threads.default_max_in_flight(),
             ticker: Ticker::default(),
+        }
+    }
+
+    /// For a server with [`ConcurrencyKind::Fork`]: instances run in forked children, of which each has one,
+    /// and a process that forks must have one thread, so none is started for compiling or for the clock.
+    #[must_use]
+    pub fn for_children(self) -> Self {
+        Loader {
+            instances: 1,
+            ticker: Ticker::Child,
+            ..self
         }
     }
 
@@ -112,12 +136,28 @@ impl Loader {
     /// another process.
     pub(super) fn load(&self, compiler: &dyn Compiler) -> Result<(Loaded, Compiled), LoadError> {
         let started = Instant::now();
-        let grants = self.grants()?;
         let file = read(&self.path, self.max_size)?;
-        let compiling = Engines::compiling().map_err(LoadError::Engine)?;
-        let compile = || compiler.compile(&compiling, &file, &self.path);
+        self.load_bytes(&file, compiler, started)
+    }
+
+    /// As [`Loader::load`], of a file that was read.
+    pub(super) fn load_bytes(
+        &self,
+        file: &[u8],
+        compiler: &dyn Compiler,
+        started: Instant,
+    ) -> Result<(Loaded, Compiled), LoadError> {
+        if file.len() as u64 > self.max_size {
+            return Err(LoadError::TooLarge {
+                path: self.path.clone(),
+                limit: self.max_size,
+            });
+        }
+        let grants = self.grants()?;
+        let compiling = Engines::compiling(self.ticker).map_err(LoadError::Engine)?;
+        let compile = || compiler.compile(&compiling, file, &self.path);
         let compiled = match &self.cache {
-            Some(cache) => cache.get_or_compile(&compiling, &file, compile)?,
+            Some(cache) => cache.get_or_compile(&compiling, file, compile)?,
             None => compile()?,
         };
         let initial_memory = compiled.initial_memory();
@@ -134,7 +174,7 @@ impl Loader {
 
     /// Links what another process has read, compiled and checked.
     pub(super) fn link(&self, compiled: &Compiled) -> Result<Loaded, LoadError> {
-        let compiling = Engines::compiling().map_err(LoadError::Engine)?;
+        let compiling = Engines::compiling(self.ticker).map_err(LoadError::Engine)?;
         self.instances(self.grants()?, &compiling, compiled)
     }
 
@@ -151,7 +191,7 @@ impl Loader {
         compiled: &Compiled,
     ) -> Result<Loaded, LoadError> {
         let required = required(compiling, compiled)?;
-        let memory_limit = self.limits.memory.unwrap_or(u64::MAX);
+        let memory_limit = self.memory_limit.unwrap_or(u64::MAX);
         let engine = Engines::serving(&required, self.instances, memory_limit, self.ticker)
             .map_err(LoadError::Engine)?;
         let wasm = if compiled.is_component() {
@@ -186,7 +226,7 @@ impl Loader {
     }
 
     fn check_initial_memory(&self, needed: u64) -> Result<(), LoadError> {
-        match self.limits.memory {
+        match self.memory_limit {
             Some(limit) if needed > limit => Err(LoadError::NotServed(vec![format!(
                 "it needs {needed} bytes of memory from the start, --memory-limit is {limit}: raise it, or build the handler with less"
             )])),
@@ -222,9 +262,6 @@ fn read(path: &Path, max: u64) -> Result<Vec<u8>, LoadError> {
     file.take(max.saturating_add(1))
         .read_to_end(&mut bytes)
         .map_err(fail)?;
-    if bytes.len() as u64 > max {
-        return Err(too_large());
-    }
     Ok(bytes)
 }
 

@@ -78,7 +78,10 @@ pub struct BindOptions {
     pub reply_to_nothing: bool,
     /// A Unix socket that no server stands behind any more is removed, and its path taken.
     pub replace_stale_socket: bool,
-    /// The time after which a read gives up, as the listener's connections inherit it.
+    /// The time after which a read gives up, as the listener's connections inherit it; [`Server`] sets it to
+    /// its limits' idle timeout.
+    ///
+    /// [`Server`]: super::Server
     pub receive_timeout: Option<Duration>,
 }
 
@@ -105,6 +108,12 @@ impl BindOptions {
             replace_stale_socket: !as_python,
             receive_timeout: limits.idle_timeout,
         }
+    }
+}
+
+impl Default for BindOptions {
+    fn default() -> Self {
+        BindOptions::new(&ServiceOptions::default(), &Limits::default())
     }
 }
 

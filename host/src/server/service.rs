@@ -13,7 +13,7 @@ use crate::admission::Admission;
 use crate::concurrency::{Counting, Lost};
 use crate::config::{AdmissionOptions, Limits};
 use crate::events::{self, RequestEnded};
-use crate::handler::{Ended, Failure, Handled, RequestHandler};
+use crate::handler::{Ended, Failure, Handled, RequestHandler, panic_text};
 use crate::outcome::Outcome;
 use crate::request::{IoError, Request};
 
@@ -107,11 +107,7 @@ impl Service {
         self.log(&request, &ended);
         told(ended.outcome);
         let may_drain = request.shutdown_request();
-        if ended.detail.is_some() {
-            let handle = || self.hooks.handle_error(request.client_address(), &ended);
-            // The panic itself is told by the program's panic hook; the request has ended anyhow.
-            let _ = catch_unwind(AssertUnwindSafe(handle));
-        }
+        self.handle_error(&request, &ended);
         if may_drain {
             request.drain(self.linger);
         }
@@ -121,14 +117,25 @@ impl Service {
 
     /// No thread or process was to be had for a request: its connection is closed.
     pub(super) fn not_served(&self, request: &Request, error: &std::io::Error) {
-        self.lost(&Lost {
-            id: request.id(),
-            client_address: request.client_address().clone(),
-            duration: request.started().elapsed(),
+        let ended = Ended {
             outcome: Outcome::HostError,
-            detail: format!("no thread or process is to be had: {error}"),
-        });
+            duration: request.started().elapsed(),
+            cpu: Duration::ZERO,
+            memory_peak: 0,
+            log_dropped: 0,
+            detail: Some(format!("no thread or process is to be had: {error}")),
+        };
+        self.log(request, &ended);
         request.shutdown_request();
+        self.handle_error(request, &ended);
+    }
+
+    fn handle_error(&self, request: &Request, ended: &Ended) {
+        if ended.detail.is_some() {
+            let handle = || self.hooks.handle_error(request, ended);
+            // The panic itself is told by the program's panic hook; the request has ended anyhow.
+            let _ = catch_unwind(AssertUnwindSafe(handle));
+        }
     }
 
     /// The event of a request whose process has ended without telling it.
@@ -207,12 +214,4 @@ fn end_request(request: &Request, handled: Handled) -> Ended {
 /// Python's `close_request`: the last owner closes the descriptor.
 fn close_request(request: Arc<Request>) {
     drop(request);
-}
-
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
-    panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("no message")
 }

@@ -14,7 +14,6 @@ use crate::cli::compile::CompileProcess;
 use crate::config::ConcurrencyKind;
 use crate::events;
 use crate::handler::{Loader, WasmHandler};
-use crate::sandbox::Ticker;
 
 /// What was read, in the form that the concurrency of the service needs.
 pub(super) enum Loaded {
@@ -37,7 +36,7 @@ impl Loading {
         let mut loader = args.loader(in_flight)?;
         let forks = concurrency == ConcurrencyKind::Fork;
         if forks {
-            loader.for_children();
+            loader = loader.for_children();
         }
         let service = args.service_name();
         let compiler = CompileProcess::new(&args.load);
@@ -62,14 +61,6 @@ impl Loading {
     pub(super) fn again(&self) {
         // Full where it is going to be read anyhow.
         let _ = self.0.try_send(());
-    }
-}
-
-impl Loader {
-    /// Instances run in forked children: each has one, and no thread.
-    pub(in crate::cli) fn for_children(&mut self) {
-        self.instances = 1;
-        self.ticker = Ticker::Child;
     }
 }
 
