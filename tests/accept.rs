@@ -7,7 +7,6 @@ use crate::harness::{
 use Op::{Return, Write};
 use std::fs;
 use std::net::TcpListener;
-use std::os::unix::net::UnixListener;
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -16,7 +15,7 @@ use std::time::{Duration, Instant};
 /// the start on, a low limit would only lower `--max-in-flight`.)
 fn start_without_descriptors(serve: Serve) -> Server {
     let server = serve.start();
-    let process = server.process();
+    let process = server.acceptor();
     // A descriptor's number has to lie below the limit, and the numbers in use may have gaps.
     process.limit_descriptors(process.lowest_free_descriptor());
     server
@@ -39,18 +38,17 @@ fn without_descriptors_accepting_waits_and_recovers_by_itself() {
                 .with("--concurrency")
                 .arg(concurrency),
         );
+        let acceptor = server.acceptor();
         let mut waiting: Vec<_> = (0..4).map(|_| server.connect()).collect();
         server.log().wait_for(1, |e| e["event"] == "accept-failed");
-        let used = server.process().cpu_time();
+        let used = acceptor.cpu_time();
         thread::sleep(Duration::from_secs(2));
-        let used = server.process().cpu_time().saturating_sub(used);
+        let used = acceptor.cpu_time().saturating_sub(used);
         assert!(
             used < Duration::from_millis(500),
             "it spins: {used:?} of CPU time in 2 s"
         );
-        server
-            .process()
-            .limit_descriptors(server.process().descriptor_limit().1);
+        acceptor.limit_descriptors(acceptor.descriptor_limit().1);
         for client in &mut waiting {
             client.send("after");
             client.finish_sending();
@@ -245,60 +243,4 @@ fn an_address_that_this_machine_has_not_is_one_clear_error() {
         .at(address)
         .run_to_end()
         .is_an_error(1, &[address]);
-}
-
-#[test]
-fn a_stale_unix_socket_is_replaced() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("s");
-    drop(UnixListener::bind(&path).unwrap());
-    assert!(path.exists());
-    for scheme in ["unix", "unixgram"] {
-        let address = format!("{scheme}://{}", path.display());
-        let server = Serve::new(handler("echo")).at(&address).start();
-        assert_eq!(server.address(), address);
-        assert_eq!(server.ask("x"), b"x");
-        // Killed, so that it leaves its file to the next one.
-    }
-}
-
-#[test]
-fn a_living_unix_socket_is_an_error_and_is_left_alone() {
-    for transport in [Transport::Unix, Transport::Unixgram] {
-        let living = Serve::new(handler("echo")).on(transport).start();
-        let address = living.address();
-        let path = address.split_once("://").unwrap().1;
-        Serve::new(handler("echo"))
-            .at(&address)
-            .run_to_end()
-            .is_an_error(1, &[path]);
-        assert_eq!(living.ask("still there"), b"still there");
-    }
-}
-
-#[test]
-fn another_kind_of_file_at_the_path_is_an_error_and_is_left_alone() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("precious");
-    fs::write(&path, "data").unwrap();
-    for scheme in ["unix", "unixgram"] {
-        let address = format!("{scheme}://{}", path.display());
-        Serve::new(handler("echo"))
-            .at(address)
-            .run_to_end()
-            .is_an_error(1, &[path.to_str().unwrap()]);
-        assert_eq!(fs::read_to_string(&path).unwrap(), "data");
-    }
-    let folder = dir.path().join("nowhere/s");
-    Serve::new(handler("echo"))
-        .at(format!("unix://{}", folder.display()))
-        .run_to_end()
-        .is_an_error(1, &[folder.to_str().unwrap()]);
-}
-
-#[test]
-fn an_abstract_unix_address_is_served() {
-    let name = format!("unix://@sandsock-test-{}", std::process::id());
-    let server = Serve::new(handler("echo")).at(&name).start();
-    assert_eq!(server.address(), name);
 }

@@ -80,7 +80,7 @@ fn every_request_is_a_child_of_the_process_that_accepts() {
 fn a_child_that_is_killed_crashes_or_is_stopped_is_one_event_and_a_free_slot() {
     for (number, name) in [
         (signal::KILL, "SIGKILL"),
-        (signal::SEGV, "SIGSEGV"),
+        (signal::ABRT, "SIGABRT"),
         (signal::STOP, "SIGSTOP"),
     ] {
         let server = serve("--max-in-flight 2");
@@ -120,7 +120,7 @@ fn at_max_in_flight_accepting_waits() {
 
 #[test]
 fn a_loop_that_dies_is_started_again_and_its_requests_go_on() {
-    for number in [signal::KILL, signal::SEGV, signal::STOP] {
+    for number in [signal::KILL, signal::ABRT, signal::STOP] {
         for transport in [Transport::Tcp, Transport::Unix] {
             let server = Serve::new(wat("script"))
                 .on(transport)
@@ -323,38 +323,24 @@ fn a_reload_serves_new_requests_while_the_old_ones_end_as_they_began() {
     assert!(!died, "{:?}", server.log().lines());
 }
 
-/// Two listeners, one for each address of the name: numbers and room are the service's.
-#[test]
-fn several_listeners_share_numbers_and_room() {
-    if !Transport::Tcp6.is_there() {
-        return;
-    }
-    let server = Serve::new(wat("script"))
-        .at("tcp://localhost:0")
-        .with("--concurrency fork --max-in-flight 1")
-        .start();
-    let addresses = server.listening(2);
-    let mut clients: Vec<_> = addresses.iter().map(|a| Client::connect(a)).collect();
-    clients[0].send(script(&[Return, Print("first")]));
-    server.log().wait_for(1, |e| e["line"] == "first");
-    clients[1].send(script(&[Write("second")]));
-    clients[1].finish_sending();
-    thread::sleep(Duration::from_millis(200));
-    clients[1].has_received_nothing();
-    clients[0].finish_sending();
-    assert_eq!(clients[1].receive_all(), b"second");
-    let ids: Vec<_> = server
-        .requests(2)
-        .iter()
-        .map(|e| e["id"].as_u64())
-        .collect();
-    assert_eq!(ids, [Some(1), Some(2)]);
-}
-
 #[test]
 fn a_handler_that_does_not_load_is_one_error_and_no_process() {
     Serve::new("no-such.wasm")
         .with("--concurrency fork")
         .run_to_end()
         .is_an_error(1, &["no-such"]);
+}
+
+#[test]
+fn every_request_of_a_quota_is_in_the_log_when_the_program_ends() {
+    for _ in 0..20 {
+        let mut server = serve("--max-requests 20");
+        thread::scope(|scope| {
+            for _ in 0..20 {
+                scope.spawn(|| assert_eq!(server.ask(script(&[Write("x")])), b"x"));
+            }
+        });
+        assert_eq!(server.wait().code(), Some(0));
+        assert_eq!(outcomes(&server, 20), ["ok"; 20]);
+    }
 }

@@ -115,7 +115,9 @@ impl FromStr for ListenAddress {
             "udp" => parse_inet(text, rest, Transport::Udp),
             "unix" => parse_path(text, rest, Transport::UnixStream),
             "unixgram" => parse_path(text, rest, Transport::UnixDatagram),
-            "fd" if rest.is_empty() => Err(AddressError::HandedOver(text.to_owned())),
+            "fd" if rest.is_empty() || rest.starts_with('-') => {
+                Err(AddressError::HandedOver(text.to_owned()))
+            }
             "fd" => Ok(ListenAddress::HandedOver(rest.to_owned())),
             _ => Err(AddressError::Scheme(text.to_owned())),
         }
@@ -304,6 +306,9 @@ mod tests {
         }
         assert!(matches!(error("unix://"), AddressError::Path(_)));
         assert!(matches!(error("unix://@"), AddressError::Path(_)));
+        for text in ["fd://", "fd://-1"] {
+            assert!(matches!(error(text), AddressError::HandedOver(_)), "{text}");
+        }
         let long = format!("unix:///{}", "x".repeat(107));
         assert!(matches!(error(&long), AddressError::Path(_)));
     }

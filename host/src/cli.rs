@@ -2,11 +2,13 @@
 //! do; its causes stand below it.
 
 mod check;
+mod compile;
 mod fork_loop;
 mod log;
 mod run;
 mod serve;
 mod signals;
+mod this_program;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -14,11 +16,13 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use compile::CompileProcess;
+
 use crate::config::{Grants, LimitOptions, LoadOptions, ServiceOptions};
 use crate::events;
-use crate::handler::Loader;
-use crate::sandbox::Cache;
+use crate::handler::{LoadError, Loader, WasmHandler};
 use crate::sandbox::capacity::capacity;
+use crate::sandbox::{Cache, Compiled};
 
 /// Python's socketserver, where the request handler is a WebAssembly file in a sandbox of its own.
 ///
@@ -51,6 +55,8 @@ enum Verb {
     Check(check::CheckArgs),
     #[command(hide = true)]
     ForkLoop(fork_loop::ForkLoopArgs),
+    #[command(hide = true)]
+    Compile(compile::CompileArgs),
 }
 
 /// The handler and what it is given: the same for every verb.
@@ -70,6 +76,11 @@ struct HandlerArgs {
 }
 
 impl HandlerArgs {
+    /// Loads a handler; what was compiled is for another process.
+    fn load(&self, loader: &Loader) -> Result<(WasmHandler, Compiled), LoadError> {
+        WasmHandler::compiled_by(&CompileProcess::new(&self.load), loader)
+    }
+
     fn loader(&self, instances: u32) -> anyhow::Result<Loader> {
         Ok(Loader {
             cache: self.cache()?,
@@ -82,7 +93,7 @@ impl HandlerArgs {
         grants.args.clone_from(&self.args);
         Loader {
             max_size: self.load.max_handler_size.get().map_or(u64::MAX, |s| s.0),
-            limits: self.limits.limits(),
+            memory_limit: self.limits.limits().memory,
             grants,
             instances,
             ..Loader::new(&self.handler)
@@ -129,8 +140,10 @@ pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
-            // It is a person's terminal that is gone if this cannot be written.
-            let _ = error.print();
+            if !serve::client_has_stderr() {
+                // It is a person's terminal that is gone if this cannot be written.
+                let _ = error.print();
+            }
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };
@@ -139,6 +152,7 @@ pub fn main() -> ExitCode {
         Verb::Run(args) => run::main(args),
         Verb::Check(args) => check::main(args),
         Verb::ForkLoop(args) => fork_loop::main(args),
+        Verb::Compile(args) => compile::main(args),
     };
     log::flush();
     match result {

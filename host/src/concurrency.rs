@@ -10,6 +10,7 @@ use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::admission::Source;
 use crate::outcome::Outcome;
 use crate::poll::Waker;
 use crate::request::Request;
@@ -61,6 +62,14 @@ enum Room {
 }
 
 impl Permit {
+    /// Counts the request for its source; `false` where that has `max` in flight without it.
+    pub(crate) fn count_for(&mut self, source: Source, max: u32) -> bool {
+        match &mut self.0 {
+            Room::Place(place) => place.count_for(source, max),
+            Room::Slot(slot) => slot.count_for(source, max),
+        }
+    }
+
     /// From now on the request can be cut.
     pub(crate) fn attach(&mut self, request: &Arc<Request>) {
         match &mut self.0 {

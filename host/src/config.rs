@@ -7,9 +7,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use ipnet::IpNet;
 
-pub use values::{DirGrant, EnvGrant, Limit, Size, Span};
-use values::{bounded_duration, bounded_size, file_mode, positive_count, whole_duration};
+pub use values::{DirGrant, EnvGrant, Limit, Rate, Size, Span};
+use values::{
+    bounded_duration, bounded_size, file_mode, file_owner, network, positive_count, whole_duration,
+};
 
 /// How requests are processed (Python: the mix-in).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -54,6 +57,10 @@ pub struct Limits {
     pub cpu: Option<Duration>,
     /// Bytes of the instance's memories and tables together.
     pub memory: Option<u64>,
+    /// Bytes that the handler may read of its client's.
+    pub input: Option<u64>,
+    /// Bytes that the handler may write to its client.
+    pub output: Option<u64>,
     /// Bytes of what the handler may log.
     pub log: Option<u64>,
 }
@@ -80,7 +87,13 @@ pub struct LimitOptions {
     /// Sum over the memories and tables of the instance
     #[arg(long, value_name = "SIZE", default_value_t = Self::default().memory_limit, value_parser = bounded_size)]
     pub memory_limit: Limit<Size>,
-    /// What one request may log; more is dropped
+    /// What the handler may read of its client's
+    #[arg(long, value_name = "SIZE", default_value_t = Self::default().max_input, value_parser = bounded_size)]
+    pub max_input: Limit<Size>,
+    /// What the handler may write to its client
+    #[arg(long, value_name = "SIZE", default_value_t = Self::default().max_output, value_parser = bounded_size)]
+    pub max_output: Limit<Size>,
+    /// What one request may log, each line with 32 bytes more than it has; more is dropped
     #[arg(long, value_name = "SIZE", default_value_t = Self::default().log_limit, value_parser = bounded_size)]
     pub log_limit: Limit<Size>,
 }
@@ -92,6 +105,8 @@ impl Default for LimitOptions {
             idle_timeout: Limit::at(Span::from_secs(60)),
             cpu_limit: Limit::at(Span::from_secs(5)),
             memory_limit: Limit::at(Size(64 << 20)),
+            max_input: Limit::none(),
+            max_output: Limit::none(),
             log_limit: Limit::at(Size(64 << 10)),
         }
     }
@@ -105,6 +120,8 @@ impl LimitOptions {
             idle_timeout: self.idle_timeout.get().map(Duration::from),
             cpu: self.cpu_limit.get().map(Duration::from),
             memory: self.memory_limit.get().map(|size| size.0),
+            input: self.max_input.get().map(|size| size.0),
+            output: self.max_output.get().map(|size| size.0),
             log: self.log_limit.get().map(|size| size.0),
         }
     }
@@ -135,6 +152,12 @@ pub struct LoadOptions {
     /// Largest handler file that is read
     #[arg(long, value_name = "SIZE", default_value_t = Self::default().max_handler_size, value_parser = bounded_size)]
     pub max_handler_size: Limit<Size>,
+    /// Longest time that compiling may take
+    #[arg(long, value_name = "D", default_value_t = Self::default().compile_timeout, value_parser = bounded_duration)]
+    pub compile_timeout: Limit<Span>,
+    /// Memory that compiling may take
+    #[arg(long, value_name = "SIZE", default_value_t = Self::default().compile_memory, value_parser = bounded_size)]
+    pub compile_memory: Limit<Size>,
     /// Private folder of compiled code, or `off` [default: the user's cache folder]
     #[arg(long, value_name = "DIR|off")]
     pub cache: Option<PathBuf>,
@@ -144,9 +167,58 @@ impl Default for LoadOptions {
     fn default() -> Self {
         LoadOptions {
             max_handler_size: Limit::at(Size(64 << 20)),
+            compile_timeout: Limit::at(Span::from_secs(60)),
+            compile_memory: Limit::at(Size(2 << 30)),
             cache: None,
         }
     }
+}
+
+/// Who may come in. Peers of Unix sockets are not looked at: their sockets have a mode and an owner.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Who may come in, over TCP and UDP")]
+pub struct AdmissionOptions {
+    /// Serve clients of this network and no others; can be given again
+    #[arg(long, value_name = "CIDR", value_parser = network)]
+    pub allow: Vec<IpNet>,
+    /// Refuse clients of this network, whatever `--allow` says; can be given again
+    #[arg(long, value_name = "CIDR", value_parser = network)]
+    pub deny: Vec<IpNet>,
+    /// Requests in flight from one source: an IPv4 address, or a /64 of IPv6. More are closed at once
+    #[arg(long, value_name = "N", value_parser = positive_count)]
+    pub max_per_source: Option<u32>,
+    /// Requests from one source in a time, as in `100/1s`: so many at once, and as many again in that
+    /// time. More are closed at once
+    #[arg(long, value_name = "N/D")]
+    pub rate_per_source: Option<Rate>,
+    /// What becomes of clients where requests in flight are at their limit
+    #[arg(long, value_enum, default_value_t)]
+    pub overload: Overload,
+    /// Bytes that a UDP client is sent for each byte of its question, headers of 28 bytes counted with
+    /// both. A sender's address can be forged, and a longer reply would hit whoever has it
+    #[arg(long, value_name = "X", value_parser = positive_count)]
+    pub max_amplification: Option<u32>,
+}
+
+impl AdmissionOptions {
+    /// Whether any of them asks where a client comes from.
+    pub(crate) fn is_asked_for(&self) -> bool {
+        !self.allow.is_empty()
+            || !self.deny.is_empty()
+            || self.max_per_source.is_some()
+            || self.rate_per_source.is_some()
+            || self.max_amplification.is_some()
+    }
+}
+
+/// What becomes of clients where requests in flight are at their limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Overload {
+    /// They wait in the system's queue
+    #[default]
+    Wait,
+    /// Their connections are closed at once, their packets dropped
+    Close,
 }
 
 /// The socket and how its requests are processed.
@@ -175,8 +247,8 @@ pub struct ServiceOptions {
     /// Mode of a Unix socket's file, in octal [default: what the umask leaves]
     #[arg(long, value_name = "MODE", value_parser = file_mode)]
     pub socket_mode: Option<u32>,
-    /// Owner of a Unix socket's file
-    #[arg(long, value_name = "USER[:GROUP]")]
+    /// Owner of a Unix socket's file, by name or number [default: who runs the server]
+    #[arg(long, value_name = "USER[:GROUP]", value_parser = file_owner)]
     pub socket_owner: Option<String>,
     /// Send small writes at once (Python's `disable_nagle_algorithm`)
     #[arg(long)]

@@ -5,16 +5,23 @@ use std::fmt::Display;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
+use crate::admission::Refusal;
 use crate::outcome::Outcome;
+use crate::request::PeerCredentials;
 
 /// The target of what `-q` leaves out.
 pub(crate) const PER_REQUEST: &str = "sandsock::request";
+
+/// The target of what guests print; `-q` leaves it out, too.
+pub(crate) const GUEST: &str = "sandsock::request::guest";
 
 /// A request that has ended.
 pub(crate) struct RequestEnded<'a> {
     pub(crate) service: &'a str,
     pub(crate) id: u64,
     pub(crate) client: &'a dyn Display,
+    /// Whom the system knows the client of a Unix stream to be.
+    pub(crate) peer: Option<PeerCredentials>,
     pub(crate) outcome: Outcome,
     pub(crate) duration: Duration,
     pub(crate) cpu: Duration,
@@ -36,6 +43,9 @@ pub(crate) fn request(ended: &RequestEnded<'_>) {
                 service = ended.service,
                 id = ended.id,
                 client = %ended.client,
+                peer_pid = ended.peer.map(|peer| peer.pid),
+                peer_uid = ended.peer.map(|peer| peer.uid),
+                peer_gid = ended.peer.map(|peer| peer.gid),
                 thread = thread(),
                 pid = child(),
                 outcome = ended.outcome.as_str(),
@@ -59,7 +69,7 @@ pub(crate) fn request(ended: &RequestEnded<'_>) {
 /// A handler has printed a line.
 pub(crate) fn guest(service: &str, id: u64, stream: &str, line: &str) {
     tracing::info!(
-        target: PER_REQUEST,
+        target: GUEST,
         event = "guest",
         service,
         id,
@@ -75,14 +85,22 @@ pub(crate) fn listening(service: &str, address: &str) {
     tracing::debug!(event = "listening", service, address);
 }
 
-/// A request was not let in.
-pub(crate) fn refused(service: &str, client: &str, detail: &str) {
+/// Requests were not let in: so many since the last event of their kind, and who was the last of them.
+pub(crate) fn refused(
+    service: &str,
+    refusal: Refusal,
+    count: u64,
+    client: &dyn Display,
+    detail: Option<&str>,
+) {
     tracing::warn!(
         event = "refused",
         service,
-        client,
         outcome = "refused",
-        detail
+        reason = refusal.as_str(),
+        count,
+        client = %client,
+        detail,
     );
 }
 

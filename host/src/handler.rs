@@ -3,7 +3,7 @@
 //! `handler/` has one file for each kind of `.wasm`; none of them knows of sockets.
 
 mod abi;
-
+mod compile;
 mod component;
 mod instances;
 mod life;
@@ -20,6 +20,7 @@ use std::time::Duration;
 use crate::outcome::Outcome;
 use crate::request::Request;
 
+pub(crate) use compile::{Compiler, InProcess, looks_like_wasm};
 pub use load::{Kind, LoadInfo, Loader};
 pub use load_error::LoadError;
 pub use native::{BaseRequestHandler, HandlerError, handler_fn, native};
@@ -30,6 +31,13 @@ pub trait RequestHandler: Send + Sync {
     /// Python's `finish_request`: sets an instance up, runs `setup`, `handle` and `finish`, and tears
     /// it down.
     fn finish_request(&self, request: &Arc<Request>) -> Handled;
+}
+
+/// One handler for several servers.
+impl<H: RequestHandler + ?Sized> RequestHandler for Arc<H> {
+    fn finish_request(&self, request: &Arc<Request>) -> Handled {
+        (**self).finish_request(request)
+    }
 }
 
 /// How the handler ended, before limits and the client's end are looked at.
@@ -53,7 +61,7 @@ pub enum Failure {
     /// It reported an error or trapped after a growth of its memory had been refused.
     #[error("memory limit: {0}")]
     Memory(String),
-    /// The instance trapped: no code of it may run again.
+    /// The instance trapped, or a native handler panicked: no code of it may run again.
     #[error("{0}")]
     Trap(String),
     /// The host could not do its part.
@@ -88,4 +96,13 @@ pub struct Ended {
     pub log_dropped: u64,
     /// What failed, and where. It is for the log: nothing of it reaches the client.
     pub detail: Option<String>,
+}
+
+/// What a panic says.
+pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no message")
 }

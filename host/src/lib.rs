@@ -15,7 +15,8 @@
 //! limit. `handler/` knows nothing of sockets, `server/` nothing of Wasm, `concurrency/` neither;
 //! `sandbox/` is the only place that configures the Wasm engine.
 //!
-//! A program starts with [`Server`]: an address, and a [`WasmHandler`] or a function as the handler.
+//! A program starts with [`Server`]: an address, and a [`WasmHandler`] or a function as the handler. The
+//! folder `examples` of this crate has whole programs.
 //!
 //! # Where Python's names are
 //!
@@ -24,9 +25,9 @@
 //! | `BaseServer` | `BaseServer`, in `server.rs` |
 //! | `TCPServer`, `UDPServer`, `UnixStreamServer`, `UnixDatagramServer` | [`Server`], by its address; `server/tcp.rs`, `server/udp.rs`, `server/unix.rs` |
 //! | `ThreadingMixIn`, `ForkingMixIn`, no mix-in | [`ServerOptions::concurrency`]; `concurrency/threads.rs`, `concurrency/fork.rs`, `concurrency/serial.rs` |
-//! | `bind_and_activate` | [`Server::new`]; without it [`Server::unbound`], [`Server::server_bind`], [`Server::server_activate`] |
+//! | `bind_and_activate` | [`Server::new`], [`Server::with_options`]; without it [`Server::unbound`], [`Server::server_bind`], [`Server::server_activate`] |
 //! | `serve_forever`, `handle_request` | [`Server::serve_forever`], [`Server::handle_request`] |
-//! | `shutdown` | [`ShutdownHandle::shutdown`], from any thread and from a hook |
+//! | `shutdown` | [`Server::shutdown_handle`], [`ShutdownHandle::shutdown`], from any thread and from a hook |
 //! | `server_close`, `server_address`, `fileno` | [`Server::server_close`], [`Server::server_address`], [`Server::fileno`] |
 //! | `timeout`, `max_children`, `daemon_threads`, `block_on_close` | [`ServerOptions`] |
 //! | `request_queue_size`, `allow_reuse_address`, `allow_reuse_port`, `max_packet_size`, `address_family` | [`BindOptions`]; the family is the address's |
@@ -35,6 +36,7 @@
 //! | `process_request` | `Concurrency::process_request`, in `concurrency.rs` |
 //! | `process_request_thread` | `Service::process_request_thread`, in `server/service.rs` |
 //! | `collect_children` | `Fork::collect_children`, in `concurrency/fork.rs` |
+//! | `__enter__`, `__exit__` | dropping the [`Server`] closes it |
 //! | `finish_request`, `RequestHandlerClass` | [`RequestHandler::finish_request`]: [`WasmHandler`], [`native`], [`handler_fn`] |
 //! | `shutdown_request`, `close_request` | `request/stream.rs` and `server/service.rs` |
 //! | `BaseRequestHandler`: `setup`, `handle`, `finish` | the handler's exports, called by `handler/life.rs`; for native ones [`BaseRequestHandler`] |
@@ -43,6 +45,7 @@
 //! | `disable_nagle_algorithm` | `--nodelay`, [`BindOptions::disable_nagle_algorithm`], or a handler's `set_nodelay` |
 
 mod address;
+mod admission;
 mod concurrency;
 pub mod config;
 mod events;

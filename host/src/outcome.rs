@@ -13,9 +13,13 @@ pub enum Outcome {
     CpuLimit,
     /// The time of the whole request was over.
     Deadline,
+    /// It read more than the operator allows.
+    InputLimit,
+    /// It wrote more than the operator allows.
+    OutputLimit,
     /// The handler failed after a growth of its memory had been refused.
     MemoryLimit,
-    /// The instance trapped.
+    /// The instance trapped, or a native handler panicked.
     Trap,
     /// Not one byte moved for as long as the operator allows.
     IdleTimeout,
@@ -29,11 +33,13 @@ pub enum Outcome {
 
 impl Outcome {
     /// Every outcome, in the order in which they name a request.
-    pub const ALL: [Outcome; 10] = [
+    pub const ALL: [Outcome; 12] = [
         Outcome::HostError,
         Outcome::Cut,
         Outcome::CpuLimit,
         Outcome::Deadline,
+        Outcome::InputLimit,
+        Outcome::OutputLimit,
         Outcome::MemoryLimit,
         Outcome::Trap,
         Outcome::IdleTimeout,
@@ -49,6 +55,8 @@ impl Outcome {
             Outcome::Cut => "cut",
             Outcome::CpuLimit => "cpu-limit",
             Outcome::Deadline => "deadline",
+            Outcome::InputLimit => "input-limit",
+            Outcome::OutputLimit => "output-limit",
             Outcome::MemoryLimit => "memory-limit",
             Outcome::Trap => "trap",
             Outcome::IdleTimeout => "idle-timeout",

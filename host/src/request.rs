@@ -29,7 +29,7 @@ use crate::outcome::Outcome;
 use bounds::Bounds;
 pub(crate) use connection::Connection;
 pub use connection::PeerCredentials;
-pub(crate) use datagram::Datagram;
+pub(crate) use datagram::{Datagram, Replies};
 pub(crate) use guest_log::{GuestLog, LogStream};
 pub use in_memory::InMemory;
 pub use io_error::IoError;
@@ -56,9 +56,12 @@ pub struct Request {
     client_address: Endpoint,
     connection: Box<dyn Connection>,
     bounds: Bounds,
+    memory_limit: u64,
     /// A poll has waited for input in vain: the read that follows has timed out already.
     input_is_overdue: AtomicBool,
     client_gone: AtomicBool,
+    /// A reply was too long for its question.
+    amplifies: AtomicBool,
     end: AtomicU8,
     /// Bytes of work since the clocks were looked at.
     charged: AtomicU64,
@@ -84,8 +87,10 @@ impl Request {
             client_address,
             connection,
             bounds: Bounds::new(limits),
+            memory_limit: limits.memory.unwrap_or(u64::MAX),
             input_is_overdue: AtomicBool::new(false),
             client_gone: AtomicBool::new(false),
+            amplifies: AtomicBool::new(false),
             end: AtomicU8::new(UNDECIDED),
             charged: AtomicU64::new(0),
             bytes_in: AtomicU64::new(0),
@@ -131,7 +136,15 @@ impl Request {
 
     /// Process, user and group of the peer of a Unix stream.
     pub fn peer_credentials(&self) -> Option<PeerCredentials> {
-        self.connection.peer_credentials()
+        match self.transport {
+            Transport::UnixStream => self.connection.peer_credentials(),
+            _ => None,
+        }
+    }
+
+    /// Bytes of memories and tables that its instance may have.
+    pub(crate) fn memory_limit(&self) -> u64 {
+        self.memory_limit
     }
 
     /// When it was accepted or received.
@@ -155,10 +168,18 @@ impl Request {
     ///
     /// [`IoError::Ended`] where the request's time is over. Only its own thread may print.
     pub(crate) fn print(&self, stream: LogStream, bytes: &[u8]) -> Result<(), IoError> {
-        let admitted = self.log().admit(bytes);
-        for piece in admitted.chunks(PRINTED_AT_ONCE) {
-            self.charge(piece.len() * (CHARGED_AT_ONCE / PRINTED_AT_ONCE))?;
-            self.log().write(stream, piece);
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let (piece, behind) = rest.split_at(rest.len().min(PRINTED_AT_ONCE));
+            let admitted = self.log().admit(piece);
+            if admitted.is_empty() {
+                // The limit is reached: this only counts.
+                self.log().admit(behind);
+                return Ok(());
+            }
+            self.charge(admitted.len() * (CHARGED_AT_ONCE / PRINTED_AT_ONCE))?;
+            self.log().write(stream, admitted);
+            rest = behind;
         }
         Ok(())
     }
@@ -191,14 +212,14 @@ impl Request {
     ///
     /// [`IoError`].
     pub fn read(&self, buf: &mut [u8]) -> Result<usize, IoError> {
+        let buf = self.room_to_read(buf);
         let ahead = lock(&self.lookahead).take(buf);
         let count = match ahead {
             0 if buf.is_empty() => 0,
             0 => self.recv(buf)?,
             ahead => ahead,
         };
-        self.bytes_in.fetch_add(count as u64, Relaxed);
-        Ok(count)
+        self.was_read(count)
     }
 
     /// Through `\n`, or `buf.len()` bytes, or the end of input, whichever is first.
@@ -207,8 +228,19 @@ impl Request {
     ///
     /// [`IoError`]; of a line of up to 8 KiB nothing is lost, it is still there for the next read.
     pub fn read_line(&self, buf: &mut [u8]) -> Result<usize, IoError> {
+        let buf = self.room_to_read(buf);
         let count = lock(&self.lookahead).take_line(buf, |room| self.recv(room))?;
-        self.bytes_in.fetch_add(count as u64, Relaxed);
+        self.was_read(count)
+    }
+
+    fn room_to_read<'a>(&self, buf: &'a mut [u8]) -> &'a mut [u8] {
+        let room = self.bounds.room_to_read(buf.len(), self.bytes_in());
+        &mut buf[..room]
+    }
+
+    fn was_read(&self, count: usize) -> Result<usize, IoError> {
+        let before = self.bytes_in.fetch_add(count as u64, Relaxed);
+        self.bounds.check_input(before + count as u64)?;
         Ok(count)
     }
 
@@ -248,8 +280,10 @@ impl Request {
     /// [`IoError`].
     pub fn write(&self, mut buf: &[u8]) -> Result<(), IoError> {
         while !buf.is_empty() {
-            self.charge(buf.len().min(CHARGED_AT_ONCE))?;
-            let piece = &buf[..buf.len().min(CHARGED_AT_ONCE)];
+            let room = buf.len().min(CHARGED_AT_ONCE);
+            self.charge(room)?;
+            let room = self.bounds.room_to_write(room, self.bytes_out())?;
+            let piece = &buf[..room];
             let sent = self.bounded(|timeout| self.connection.send(piece, timeout))?;
             self.bytes_out.fetch_add(sent as u64, Relaxed);
             buf = &buf[sent..];
@@ -348,8 +382,14 @@ impl Request {
             Outcome::HandlerError if self.client_gone.load(Relaxed) => {
                 self.bounds.outcome(Outcome::ClientGone)
             }
+            Outcome::HandlerError if self.amplifies() => self.bounds.outcome(Outcome::OutputLimit),
             other => self.bounds.outcome(other),
         }
+    }
+
+    /// Whether a reply was too long for its question.
+    pub(crate) fn amplifies(&self) -> bool {
+        self.amplifies.load(Relaxed)
     }
 
     /// What a datagram had collected is not sent.
@@ -399,7 +439,11 @@ impl Request {
         if is_gone(error) {
             self.client_gone.store(true, Relaxed);
         }
-        IoError::from(error)
+        let error = IoError::from(error);
+        if error == IoError::Amplifies {
+            self.amplifies.store(true, Relaxed);
+        }
+        error
     }
 }
 

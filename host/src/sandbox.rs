@@ -3,6 +3,7 @@
 
 mod cache;
 pub(crate) mod capacity;
+pub(crate) mod compiled;
 mod engine;
 mod guest;
 mod memory;
@@ -14,8 +15,8 @@ mod wasi;
 mod wasi_p1;
 mod wasi_p2;
 
-pub(crate) use cache::Compiled;
 pub use cache::{Cache, CacheError};
+pub(crate) use compiled::Compiled;
 pub(crate) use engine::{Engines, THREAD_STACK, enter_runtime};
 pub(crate) use guest::{Guest, guest_memory, slice, slice_mut};
 pub use ticker::Ticker;

@@ -8,6 +8,7 @@ pub(crate) mod datagram;
 mod embedded;
 mod handed_over;
 mod listener;
+mod refusals;
 mod service;
 mod socket_file;
 mod tcp;
@@ -25,10 +26,12 @@ use std::time::{Duration, Instant};
 use nix::poll::{PollFd, PollFlags};
 
 use crate::address::Endpoint;
-use crate::concurrency::Concurrency;
+use crate::admission::Refusal;
+use crate::concurrency::{Concurrency, Permit};
 use crate::events;
 use crate::handler::Ended;
 use crate::poll;
+use crate::request::Request;
 use accept::{AcceptError, Backoff, classify};
 pub use bind::BindError;
 pub(crate) use bind::bind_and_activate;
@@ -38,27 +41,34 @@ pub use embedded::{Server, ServerError, ServerOptions};
 pub(crate) use handed_over::handed_over;
 pub use listener::BindOptions;
 pub(crate) use listener::{Accepted, Listener};
+use refusals::Refusals;
 pub(crate) use service::Service;
 pub use socket_file::SocketFile;
 
-/// What Python lets a subclass of the server override, with Python's defaults.
+/// What Python lets a subclass of the server override, with Python's defaults. Python's other methods
+/// are functions of the same names, and not for overriding: see the table in the crate's documentation.
 pub trait ServerHooks: Send + Sync {
-    /// Whether a request is served. An `Err` refuses this one request (Python's loop would die).
+    /// Whether a request is served; `false` closes it. It is the loop's own thread that asks, so that
+    /// nobody else is served meanwhile, and what is read here the handler does not find. An `Err` or a
+    /// panic refuses this one request (Python's loop would die).
     ///
     /// # Errors
     ///
     /// Whatever kept the hook from deciding; it is logged.
-    fn verify_request(&self, _client_address: &Endpoint) -> Result<bool, String> {
+    fn verify_request(&self, _request: &Request) -> Result<bool, String> {
         Ok(true)
     }
 
-    /// A handler failed. The log has its event already; Python prints a traceback here.
-    fn handle_error(&self, _client_address: &Endpoint, _ended: &Ended) {}
+    /// A request failed: its handler reported an error, trapped or panicked, a limit ended it, or nobody
+    /// was to be had to serve it. The log has its event already; Python prints a traceback here. It is
+    /// called where the request was served: on its thread, or in its process. A panic is ignored.
+    fn handle_error(&self, _request: &Request, _ended: &Ended) {}
 
-    /// `handle_request` ran out of `timeout`.
+    /// [`Server::handle_request`] ran out of [`ServerOptions::timeout`]. A panic goes to its caller.
     fn handle_timeout(&self) {}
 
-    /// After every turn of `serve_forever`, whether or not a request came.
+    /// After every turn of [`Server::serve_forever`], whether or not a request came, on the loop's own
+    /// thread. A panic ends the loop and goes to its caller, as what is raised does in Python.
     fn service_actions(&self) {}
 }
 
@@ -86,31 +96,7 @@ struct Turn {
     paused_until: Option<Instant>,
     /// Requests in flight are at their limit: whoever ends wakes the loop.
     full: bool,
-    too_long: TooLong,
-}
-
-/// Packets dropped for their length. A flood of them is no flood of events: one a second says how many.
-#[derive(Default)]
-struct TooLong {
-    dropped: u64,
-    untold: bool,
-    told: Option<Instant>,
-}
-
-impl TooLong {
-    /// When the next event is due.
-    fn due(&self) -> Option<Instant> {
-        let next = self
-            .told
-            .map_or_else(Instant::now, |told| told + Duration::from_secs(1));
-        self.untold.then_some(next)
-    }
-
-    fn tell(&mut self, service: &str) {
-        self.untold = false;
-        self.told = Some(Instant::now());
-        events::packet_too_long(service, self.dropped);
-    }
+    refusals: Refusals,
 }
 
 /// A loop that found no room is woken when there is some; where another process made it, nobody wakes
@@ -160,20 +146,25 @@ impl BaseServer {
             self.concurrency.service_actions();
             self.service.hooks.service_actions();
         }
-        if turn.too_long.untold {
-            turn.too_long.tell(self.service.name());
-        }
+        turn.refusals.end(self.service.name());
     }
 
-    /// One request, or [`ServerHooks::handle_timeout`] after `timeout`.
+    /// One request, or [`ServerHooks::handle_timeout`] after `timeout`, or nothing where `shutdown` ends it.
     pub(crate) fn handle_request(&self, timeout: Option<Duration>) {
+        let _running = self.control.begin();
         let mut turn = Turn::default();
+        self.handle_request_within(timeout, &mut turn);
+        turn.refusals.end(self.service.name());
+    }
+
+    fn handle_request_within(&self, timeout: Option<Duration>, turn: &mut Turn) {
         let end = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         loop {
             let left = end.map(|end| end.saturating_duration_since(Instant::now()));
-            if self.wait(&mut turn, left) && self.handle_request_noblock(&mut turn) {
+            if self.wait(turn, left) && self.handle_request_noblock(turn) {
                 return;
             }
+            self.concurrency.service_actions();
             if left.is_some_and(|left| left.is_zero()) {
                 self.service.hooks.handle_timeout();
                 return;
@@ -200,7 +191,7 @@ impl BaseServer {
             &mut fds[..]
         };
         let room = turn.full.then_some(LOOK_FOR_ROOM);
-        let due = turn.too_long.due();
+        let due = turn.refusals.due();
         let tell = due.map(|due| due.saturating_duration_since(now));
         let timeout = [timeout, pause, room, tell].into_iter().flatten().min();
         if let Err(error) = poll::wait_any(watched, timeout) {
@@ -208,7 +199,7 @@ impl BaseServer {
             return false;
         }
         if due.is_some_and(|due| due <= Instant::now()) {
-            turn.too_long.tell(self.service.name());
+            turn.refusals.tell(self.service.name());
         }
         let was_full = std::mem::take(&mut turn.full);
         if fds[0].any() == Some(true) {
@@ -219,10 +210,11 @@ impl BaseServer {
 
     /// Takes one request that waits; `false` where there was none.
     fn handle_request_noblock(&self, turn: &mut Turn) -> bool {
-        let Some(mut permit) = self.concurrency.reserve(self.control.waker()) else {
+        let permit = self.concurrency.reserve(self.control.waker());
+        if permit.is_none() && self.service.admission.waits_for_room() {
             turn.full = true;
             return false;
-        };
+        }
         // Looked at after reserving: a stop that has found nothing in flight must find nothing later.
         if self.control.shutdown_is_requested() {
             return false;
@@ -235,8 +227,8 @@ impl BaseServer {
         let accepted = match self.listener.get_request() {
             Ok(Some(accepted)) => accepted,
             Ok(None) => {
-                turn.too_long.dropped += 1;
-                turn.too_long.untold = true;
+                turn.refusals
+                    .count(Refusal::TooLong, Endpoint::Unnamed, None);
                 return false;
             }
             Err(error) => {
@@ -250,38 +242,56 @@ impl BaseServer {
         if turn.backoff.succeeded() {
             events::accept_recovered(self.service.name());
         }
+        let client_address = &accepted.client_address;
+        let mut permit = match self.admit(client_address, permit) {
+            Ok(permit) => permit,
+            Err(refusal) => {
+                if self.listener.is_connection() {
+                    // No other one follows it.
+                    ticket.use_up();
+                }
+                let client_address = accepted.client_address;
+                turn.refusals.count(refusal, client_address, None);
+                return false;
+            }
+        };
         ticket.use_up();
-        if !self.verify_request(&accepted.client_address) {
-            accepted.connection.shutdown_request();
-            return true;
-        }
         let request = Arc::new(self.service.request(self.listener.transport(), accepted));
         permit.attach(&request);
+        if let Err(problem) = self.verify_request(&request) {
+            request.shutdown_request();
+            let client_address = request.client_address().clone();
+            turn.refusals
+                .count(Refusal::VerifyRequest, client_address, problem);
+            return true;
+        }
         if let Err(error) = self.concurrency.process_request(permit, request.clone()) {
             self.service.not_served(&request, &error);
         }
         true
     }
 
-    fn verify_request(&self, client_address: &Endpoint) -> bool {
-        let verify = || self.service.hooks.verify_request(client_address);
-        let verified = catch_unwind(AssertUnwindSafe(verify))
-            .unwrap_or_else(|_| Err("verify_request panicked".to_owned()));
-        match verified {
-            Ok(true) => true,
-            Ok(false) => {
-                self.refuse(client_address, "verify_request");
-                false
-            }
-            Err(error) => {
-                self.refuse(client_address, &error);
-                false
-            }
-        }
+    /// Before Python's `verify_request`: what the operator lets in. A connection that is not let in is
+    /// closed without a word.
+    fn admit(
+        &self,
+        client_address: &Endpoint,
+        mut permit: Option<Permit>,
+    ) -> Result<Permit, Refusal> {
+        let admission = &self.service.admission;
+        admission.admit(client_address, permit.as_mut())?;
+        permit.ok_or(Refusal::Overload)
     }
 
-    fn refuse(&self, client_address: &Endpoint, detail: &str) {
-        events::refused(self.service.name(), &client_address.to_string(), detail);
+    /// An error is a request that is not served, and why the hook could not decide.
+    fn verify_request(&self, request: &Request) -> Result<(), Option<String>> {
+        let verify = || self.service.hooks.verify_request(request);
+        match catch_unwind(AssertUnwindSafe(verify)) {
+            Ok(Ok(true)) => Ok(()),
+            Ok(Ok(false)) => Err(None),
+            Ok(Err(problem)) => Err(Some(problem)),
+            Err(_) => Err(Some("verify_request panicked".to_owned())),
+        }
     }
 
     fn pause(&self, turn: &mut Turn, error: &std::io::Error) {

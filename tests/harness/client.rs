@@ -1,7 +1,7 @@
 //! Clients of every transport.
 
 use super::PATIENCE;
-use socket2::SockRef;
+use socket2::{Domain, SockRef, Socket, Type};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::unix::net::{UnixDatagram, UnixStream};
@@ -107,6 +107,39 @@ impl Client {
         Ok(client)
     }
 
+    /// Connects to a TCP or UDP address from an IPv4 address of this machine's: all of 127.0.0.0/8 are.
+    pub(crate) fn connect_from(source: &str, address: &str) -> Self {
+        let (scheme, place) = address.split_once("://").expect("an address with a scheme");
+        let kind = if scheme == "tcp" {
+            Type::STREAM
+        } else {
+            Type::DGRAM
+        };
+        let any_port =
+            |host: &str, port: u16| SocketAddr::new(host.parse().expect("an IP address"), port);
+        let place: SocketAddr = place.parse().expect("an IP address and a port");
+        let socket = Socket::new(Domain::IPV4, kind, None).expect("a socket");
+        socket.bind(&any_port(source, 0).into()).expect("a port");
+        socket.connect(&place.into()).expect("a connection");
+        let client = match scheme {
+            "tcp" => Client::Tcp(socket.into()),
+            _ => Client::Udp(socket.into()),
+        };
+        client.set_patience(PATIENCE);
+        client
+    }
+
+    /// The connection was closed without a word, whether in good order or by force.
+    #[track_caller]
+    pub(crate) fn is_closed_without_a_word(&self) {
+        let mut byte = [std::mem::MaybeUninit::uninit()];
+        match self.socket().recv(&mut byte) {
+            Ok(0) => {}
+            Err(e) if e.kind() == ErrorKind::ConnectionReset => {}
+            other => panic!("it was not closed: {other:?}"),
+        }
+    }
+
     /// How long to wait for each read and write.
     pub(crate) fn set_patience(&self, time: Duration) {
         let socket = self.socket();
@@ -177,13 +210,20 @@ impl Client {
     /// Everything up to the end of a stream, or one packet.
     pub(crate) fn receive_all(&mut self) -> Vec<u8> {
         let mut bytes = Vec::new();
-        let mut packet = |n: io::Result<usize>, buffer: &[u8]| {
-            bytes.extend_from_slice(&buffer[..n.expect("a packet")]);
+        let mut packet = |receive: &dyn Fn(&mut [u8]) -> io::Result<usize>| {
+            let mut buffer = [0; LARGEST_DATAGRAM];
+            let n = loop {
+                match receive(&mut buffer) {
+                    // A child of the test's own process has ended (signal(7): with a timeout it is not restarted).
+                    Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                    received => break received.expect("a packet"),
+                }
+            };
+            bytes.extend_from_slice(&buffer[..n]);
         };
-        let mut buffer = [0; LARGEST_DATAGRAM];
         match self {
-            Client::Udp(s) => packet(s.recv(&mut buffer), &buffer),
-            Client::Unixgram(s, _) => packet(s.recv(&mut buffer), &buffer),
+            Client::Udp(s) => packet(&|buffer| s.recv(buffer)),
+            Client::Unixgram(s, _) => packet(&|buffer| s.recv(buffer)),
             Client::Tcp(s) => {
                 s.read_to_end(&mut bytes)
                     .expect("an end of the stream, not a reset");

@@ -69,6 +69,11 @@ pub(crate) fn example(path: &str) -> PathBuf {
     built(workspace().join("examples").join(path))
 }
 
+/// A program of `host/examples`.
+pub(crate) fn example_program(name: &str) -> PathBuf {
+    built(target().join("release/examples").join(name))
+}
+
 /// A cache folder for the servers of all tests, so that each handler is compiled once and nothing is
 /// written to the home folder.
 pub(crate) fn cache_home() -> PathBuf {

@@ -11,8 +11,8 @@ mod server;
 
 pub(crate) use client::{Client, Transport};
 pub(crate) use files::{
-    cache_home, example, guest, guest_component, handler, handler_component, program,
-    python_server, wat,
+    cache_home, example, example_program, guest, guest_component, handler, handler_component,
+    program, python_server, wat,
 };
 pub(crate) use finished::{Finished, sandsock};
 pub(crate) use log::{Log, is_guest, is_request};

@@ -15,8 +15,8 @@ pub(crate) mod signal {
     pub(crate) const TERM: i32 = nix::libc::SIGTERM;
     /// Ends a process whatever it does about it.
     pub(crate) const KILL: i32 = nix::libc::SIGKILL;
-    /// A fault of memory.
-    pub(crate) const SEGV: i32 = nix::libc::SIGSEGV;
+    /// How a process ends itself that finds something wrong.
+    pub(crate) const ABRT: i32 = nix::libc::SIGABRT;
     /// Stops a process until it is continued.
     pub(crate) const STOP: i32 = nix::libc::SIGSTOP;
 }
@@ -34,6 +34,23 @@ impl Process {
             let stat = read_to_string(format!("/proc/{pid}/stat")).ok()?;
             let parent = stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse();
             (parent == Ok(self.0)).then_some(Process(pid))
+        });
+        processes.collect()
+    }
+
+    /// It, its children, and theirs.
+    pub(crate) fn tree(self) -> Vec<Process> {
+        let below = self.children().into_iter().flat_map(Process::tree);
+        [self].into_iter().chain(below).collect()
+    }
+
+    /// Those whose command line has these words in it.
+    pub(crate) fn named(words: &str) -> Vec<Process> {
+        let processes = read_dir("/proc").expect("proc(5)").filter_map(|entry| {
+            let pid: u32 = entry.ok()?.file_name().to_str()?.parse().ok()?;
+            let line = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+            let is_named = String::from_utf8_lossy(&line).contains(words);
+            is_named.then_some(Process(pid))
         });
         processes.collect()
     }
@@ -87,11 +104,9 @@ impl Process {
         )
     }
 
-    /// How many descriptors it has open.
+    /// How many descriptors it has open; none where it has ended.
     pub(crate) fn descriptors(self) -> usize {
-        read_dir(format!("/proc/{}/fd", self.0))
-            .expect("its descriptors")
-            .count()
+        read_dir(format!("/proc/{}/fd", self.0)).map_or(0, Iterator::count)
     }
 
     /// What those of its descriptors lead to that are sockets.
@@ -117,24 +132,21 @@ impl Process {
             .expect("numbers do not end")
     }
 
-    /// How many threads it has.
+    /// How many threads it has; none where it has ended.
     pub(crate) fn threads(self) -> usize {
-        read_dir(format!("/proc/{}/task", self.0))
-            .expect("its threads")
-            .count()
+        read_dir(format!("/proc/{}/task", self.0)).map_or(0, Iterator::count)
     }
 
-    /// Resident memory, in KiB.
-    pub(crate) fn resident_kib(self) -> u64 {
-        let status = self.read("status");
-        let line = status
-            .lines()
-            .find(|l| l.starts_with("VmRSS:"))
-            .expect("a line for it");
-        line.split_whitespace()
-            .nth(1)
-            .and_then(|n| n.parse().ok())
-            .expect("a number")
+    /// Memory that is not a file's, in KiB (proc_pid_smaps(5)): what it has alone, and its share of what it
+    /// has with others. How much of a file is there depends on whoever else runs it.
+    pub(crate) fn anonymous_kib(self) -> u64 {
+        let rollup = self.read("smaps_rollup");
+        let kib = |name: &str| -> u64 {
+            let line = rollup.lines().find(|line| line.starts_with(name));
+            let number = line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok());
+            number.expect("a line with a number for it")
+        };
+        kib("Pss_Anon:") + kib("Pss_Shmem:")
     }
 
     /// The CPU time that it has used, user and system.
@@ -150,6 +162,11 @@ impl Process {
             .map(|n| n.parse::<u64>().expect("a number of ticks"))
             .sum();
         Duration::from_millis(ticks * 10)
+    }
+
+    /// The variables that it was started with.
+    pub(crate) fn environment(self) -> String {
+        self.read("environ")
     }
 
     fn read(self, file: &str) -> String {

@@ -2,8 +2,13 @@
 
 use super::finished::{Finished, finish, wait};
 use super::{Client, Log, PATIENCE, Process, Transport, cache_home, is_request, program, signal};
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::libc;
 use serde_json::Value;
 use std::ffi::{OsStr, OsString};
+use std::io::Error;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
@@ -21,6 +26,7 @@ pub(crate) struct Serve {
     options: Vec<OsString>,
     handler_args: Vec<OsString>,
     environment: Vec<(OsString, OsString)>,
+    handed_over: Vec<(RawFd, OwnedFd)>,
     dir: TempDir,
 }
 
@@ -34,6 +40,7 @@ impl Serve {
             options: vec!["--log-format".into(), "json".into()],
             handler_args: Vec::new(),
             environment: vec![("XDG_CACHE_HOME".into(), cache_home().into())],
+            handed_over: Vec::new(),
             dir: TempDir::new().expect("a temporary folder"),
         }
     }
@@ -81,6 +88,12 @@ impl Serve {
         self
     }
 
+    /// With this descriptor of the test's under that number, which may be a standard stream's.
+    pub(crate) fn hand_over(mut self, number: RawFd, fd: impl Into<OwnedFd>) -> Self {
+        self.handed_over.push((number, fd.into()));
+        self
+    }
+
     /// Started by another program, which is handed the command line.
     pub(crate) fn through(mut self, wrapper: &[&str]) -> Self {
         self.wrapper = wrapper.iter().map(OsString::from).collect();
@@ -111,13 +124,35 @@ impl Serve {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
+        let handed_over: Vec<_> = self.handed_over.iter().map(above_all_numbers).collect();
+        let hand_over = move || {
+            for (number, fd) in &handed_over {
+                // SAFETY: dup2(2) takes two numbers; what it replaces, if anything, is the child's own.
+                if unsafe { libc::dup2(fd.as_raw_fd(), *number) } < 0 {
+                    return Err(Error::last_os_error());
+                }
+            }
+            Ok(())
+        };
+        // SAFETY: between fork and exec it calls dup2(2) alone, which signal-safety(7) allows.
+        unsafe { command.pre_exec(hand_over) };
         command
+    }
+
+    /// Starts it where it says nothing on standard output.
+    pub(crate) fn start_unheard(self) -> Server {
+        Server::spawn(self.command(), self.dir)
     }
 
     /// Starts it, and waits until it listens.
     pub(crate) fn start(self) -> Server {
         Server::start(self.command(), self.dir)
             .unwrap_or_else(|log| panic!("it does not listen:\n{}", log.join("\n")))
+    }
+
+    /// Starts it, and waits for nothing.
+    pub(crate) fn spawn(self) -> Server {
+        Server::spawn(self.command(), self.dir)
     }
 
     /// Starts it, and waits until it listens, or has ended without: then its log. `dir` goes with it.
@@ -142,16 +177,8 @@ pub(crate) struct Server {
 impl Server {
     /// Starts a program that says where it listens as `serve` does; `dir` goes with it. Waits until it
     /// listens, or has ended without: then its log. Its standard output and standard error are pipes.
-    pub(crate) fn start(mut command: Command, dir: TempDir) -> Result<Self, Vec<String>> {
-        let mut child = command.spawn().expect("the program starts");
-        let said = Log::follow(child.stdout.take().expect("a pipe"));
-        let log = Log::follow(child.stderr.take().expect("a pipe"));
-        let server = Server {
-            child,
-            said,
-            log,
-            dir,
-        };
+    pub(crate) fn start(command: Command, dir: TempDir) -> Result<Self, Vec<String>> {
+        let server = Server::spawn(command, dir);
         let until = Instant::now() + PATIENCE;
         loop {
             // Looked at first: what it says before it ends is there then.
@@ -164,6 +191,18 @@ impl Server {
             }
             assert!(Instant::now() < until, "it neither listens nor ends");
             thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    fn spawn(mut command: Command, dir: TempDir) -> Self {
+        let mut child = command.spawn().expect("the program starts");
+        let said = Log::follow(child.stdout.take().expect("a pipe"));
+        let log = Log::follow(child.stderr.take().expect("a pipe"));
+        Server {
+            child,
+            said,
+            log,
+            dir,
         }
     }
 
@@ -202,6 +241,11 @@ impl Server {
         self.connect().ask(bytes)
     }
 
+    /// What it says on standard output.
+    pub(crate) fn said(&self) -> &Log {
+        &self.said
+    }
+
     /// Its log.
     pub(crate) fn log(&self) -> &Log {
         &self.log
@@ -220,6 +264,12 @@ impl Server {
     /// With `fork`: the processes that take requests, one for each listener.
     pub(crate) fn loops(&self) -> Vec<Process> {
         self.process().children()
+    }
+
+    /// The process that takes requests; with several listeners, one of them.
+    pub(crate) fn acceptor(&self) -> Process {
+        let loops = self.loops();
+        loops.first().copied().unwrap_or(self.process())
     }
 
     /// The process.
@@ -256,4 +306,11 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The same under a number that nobody wants to hand it over as: none is replaced before it was taken.
+fn above_all_numbers((number, fd): &(RawFd, OwnedFd)) -> (RawFd, OwnedFd) {
+    let copy = fcntl(fd, FcntlArg::F_DUPFD_CLOEXEC(100)).expect("a descriptor");
+    // SAFETY: fcntl has made it, and nobody else knows of it.
+    (*number, unsafe { OwnedFd::from_raw_fd(copy) })
 }

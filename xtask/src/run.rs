@@ -2,7 +2,8 @@
 
 use anyhow::{Context, Result, bail};
 use std::env;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
 use std::process::Command;
 
 /// A line about what happens next.
@@ -32,18 +33,13 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
 
 /// A command as one would type it.
 pub(crate) fn line(command: &Command) -> String {
-    let program = std::path::Path::new(command.get_program());
-    let mut words = vec![
-        program
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned(),
-    ];
-    words.extend(
-        command
-            .get_args()
-            .map(|word| word.to_string_lossy().into_owned()),
-    );
-    words.join(" ")
+    let text = |word: &OsStr| word.to_string_lossy().into_owned();
+    let variables = command
+        .get_envs()
+        .filter_map(|(name, value)| Some(format!("{}={}", text(name), text(value?))));
+    let program = Path::new(command.get_program()).file_name();
+    let words = variables
+        .chain(program.map(text))
+        .chain(command.get_args().map(text));
+    words.collect::<Vec<_>>().join(" ")
 }

@@ -4,7 +4,7 @@ use crate::build;
 use crate::run::{cargo, line, say};
 use anyhow::{Context, Result, bail};
 use std::io::{BufRead, BufReader, Write, stdout};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 /// Builds what the tests need and runs them; `arguments` are for `cargo test`.
 pub(crate) fn test(arguments: &[String]) -> Result<()> {
@@ -12,10 +12,50 @@ pub(crate) fn test(arguments: &[String]) -> Result<()> {
     build::handlers()?;
     build::test_guests()?;
 
+    let mut total = Total::default();
     let mut tests = cargo();
     tests
         .args(["test", "--release", "--workspace", "--no-fail-fast"])
         .args(arguments);
+    let mut failed = Vec::from_iter(run_tests(tests, &mut total)?);
+    if arguments.is_empty() {
+        failed.extend(run_tests(tests_under_fork(), &mut total)?);
+    }
+    say(format!(
+        "{} test binaries: {} passed, {} failed, {} ignored",
+        total.binaries, total.passed, total.failed, total.ignored
+    ));
+    if !failed.is_empty() {
+        bail!(
+            "`{}` failed; what it printed above says which test, and why",
+            failed.join("` and `")
+        );
+    }
+    Ok(())
+}
+
+/// The tests of the program once more, where they do not name a concurrency themselves.
+fn tests_under_fork() -> Command {
+    let mut tests = cargo();
+    tests
+        .args(["test", "--release", "--package", "sandsock-tests"])
+        .args(["--test", "main", "--"]);
+    for named in [
+        "embedding::",
+        "fork::",
+        "leaks::",
+        "matrix::",
+        "parity::",
+        "races::",
+    ] {
+        tests.args(["--skip", named]);
+    }
+    tests.env("SANDSOCK_TEST_CONCURRENCY", "fork");
+    tests
+}
+
+/// Runs tests and adds up what came of them; the command line of those that failed.
+fn run_tests(mut tests: Command, total: &mut Total) -> Result<Option<String>> {
     let line = line(&tests);
     say(&line);
     let mut child = tests
@@ -23,8 +63,6 @@ pub(crate) fn test(arguments: &[String]) -> Result<()> {
         .spawn()
         .with_context(|| format!("cannot start `{line}`"))?;
     let output = child.stdout.take().context("no pipe to the tests")?;
-
-    let mut total = Total::default();
     let mut out = stdout().lock();
     let mut bytes = Vec::new();
     let mut output = BufReader::new(output);
@@ -33,15 +71,7 @@ pub(crate) fn test(arguments: &[String]) -> Result<()> {
         total.add(&String::from_utf8_lossy(&bytes));
         bytes.clear();
     }
-    let status = child.wait()?;
-    say(format!(
-        "{} test binaries: {} passed, {} failed, {} ignored",
-        total.binaries, total.passed, total.failed, total.ignored
-    ));
-    if !status.success() {
-        bail!("`{line}` failed ({status}); what it printed above says which test, and why");
-    }
-    Ok(())
+    Ok((!child.wait()?.success()).then_some(line))
 }
 
 /// What the test runners' closing lines add up to.

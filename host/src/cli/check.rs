@@ -9,7 +9,6 @@ use clap::Args;
 use super::HandlerArgs;
 use super::log::{self, LogArgs};
 use crate::config::ServiceOptions;
-use crate::handler::WasmHandler;
 
 /// Says what a file is and whether `serve` would take it with the same options. Exits 0 only where it
 /// would.
@@ -26,7 +25,9 @@ pub(super) fn main(args: CheckArgs) -> anyhow::Result<ExitCode> {
     log::start(&LogArgs::default());
     let in_flight = args.handler.capacity(&ServiceOptions::default())?;
     let loader = args.handler.loader(in_flight)?;
-    let handler = WasmHandler::load(&loader)
+    let (handler, _) = args
+        .handler
+        .load(&loader)
         .with_context(|| format!("{} would not be served", loader.path.display()))?;
     let info = handler.info();
     let mut stdout = std::io::stdout();

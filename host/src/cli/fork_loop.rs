@@ -6,30 +6,31 @@
 
 use std::fmt;
 use std::io::{self, Write};
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::process::ExitCode;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::Args;
-use nix::fcntl::{FcntlArg, FdFlag, fcntl};
-use nix::sys::prctl::set_pdeathsig;
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigHandler, Signal, signal};
 use nix::sys::socket::{MsgFlags, send, setsockopt, sockopt};
 use nix::sys::time::TimeVal;
-use nix::unistd::{Pid, getpid, getppid};
+use nix::unistd::{getpid, getppid};
 use signal_hook::low_level;
+use tracing::Metadata;
+use tracing_subscriber::fmt::MakeWriter;
 
 use super::log;
 use super::serve::ServeArgs;
+use super::this_program::take;
 use crate::concurrency::{CUT, Concurrency, Counting, Fork, Process, Table};
 use crate::handler::WasmHandler;
-use crate::sandbox::{Compiled, THREAD_STACK, enter_runtime};
-use crate::server::{BaseServer, BindOptions, Control, DefaultHooks, Quota, Service, handed_over};
+use crate::sandbox::{Compiled, THREAD_STACK};
+use crate::server::{BaseServer, Control, DefaultHooks, Quota, Service, handed_over};
 
 /// The supervisor asks the loop to take no more requests.
 pub(super) const STOP: Signal = Signal::SIGUSR2;
@@ -53,14 +54,15 @@ pub(super) struct Inherited {
     pub(super) channel: RawFd,
 }
 
+impl Inherited {
+    pub(super) fn descriptors(self) -> [RawFd; 4] {
+        [self.listener, self.code, self.table, self.channel]
+    }
+}
+
 impl fmt::Display for Inherited {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Inherited {
-            listener,
-            code,
-            table,
-            channel,
-        } = self;
+        let [listener, code, table, channel] = self.descriptors();
         write!(f, "{listener},{code},{table},{channel}")
     }
 }
@@ -85,19 +87,13 @@ impl FromStr for Inherited {
 /// What the first byte of a message to the supervisor says.
 pub(super) const LINE: u8 = 1;
 pub(super) const ACCEPTING: u8 = 2;
+pub(super) const GUEST_LINE: u8 = 3;
 
 /// How long a message may wait for a supervisor that is busy; then it is lost, and counted.
 const BUSY: Duration = Duration::from_secs(1);
 
 pub(super) fn main(args: ForkLoopArgs) -> anyhow::Result<ExitCode> {
-    let inherited = args.inherited;
-    let [listener, code, table, channel] = [
-        inherited.listener,
-        inherited.code,
-        inherited.table,
-        inherited.channel,
-    ]
-    .map(take);
+    let [listener, code, table, channel] = args.inherited.descriptors().map(take);
     let table = Table::open(table?).context("the table of requests cannot be mapped")?;
     let channel = Arc::new(channel?);
     setsockopt(
@@ -106,30 +102,33 @@ pub(super) fn main(args: ForkLoopArgs) -> anyhow::Result<ExitCode> {
         &TimeVal::new(BUSY.as_secs().cast_signed(), 0),
     )?;
     let (lines, counts) = (channel.clone(), table.clone());
-    log::start_with(&args.serve.log, move || Lines {
-        channel: lines.clone(),
-        table: counts.clone(),
-    });
+    log::start_with(
+        &args.serve.log,
+        Lines {
+            channel: lines,
+            table: counts,
+        },
+    );
     reserve_stack()?;
     let serve = &args.serve;
-    let mut loader = serve.handler.loader_without_cache(1);
-    loader.for_children();
+    let loader = serve.handler.loader_without_cache(1).for_children();
     let compiled = Compiled::shared(code?).context("the compiled handler cannot be read")?;
     let handler = WasmHandler::link(&loader, &compiled).context("the handler cannot be linked")?;
     drop(compiled);
-    // Made here once, and not in each child.
-    drop(enter_runtime());
 
-    let options = BindOptions::new(&serve.service, &loader.limits);
+    let options = serve.bind_options();
     let listener = handed_over(listener?, "", &options).context("the listener is none")?;
     let service = Service::new(
         &serve.handler.service_name(),
         Arc::new(handler),
-        loader.limits,
+        serve.handler.limits.limits(),
         serve.service.linger.into(),
         Arc::new(DefaultHooks),
     );
-    let service = Arc::new(service.counted_in(Counting::Shared(table.clone())));
+    let service = service
+        .counted_in(Counting::Shared(table.clone()))
+        .admitting(&serve.admission);
+    let service = Arc::new(service);
     let quota = Quota::counted_in(serve.service.quota(), Counting::Shared(table.clone()));
     let (serving, losing) = (service.clone(), service.clone());
     let process: Arc<Process> = Arc::new(move |request, told| {
@@ -152,17 +151,6 @@ pub(super) fn main(args: ForkLoopArgs) -> anyhow::Result<ExitCode> {
     drop(server);
     fork.close(Duration::MAX);
     Ok(ExitCode::SUCCESS)
-}
-
-fn take(number: RawFd) -> anyhow::Result<OwnedFd> {
-    if number < 3 {
-        bail!("descriptor {number} is not one that `serve` hands over");
-    }
-    // SAFETY: `serve` has handed it over for us alone; a number without a descriptor is an error of
-    // whatever uses it first.
-    let fd = unsafe { OwnedFd::from_raw_fd(number) };
-    fcntl(&fd, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
-    Ok(fd)
 }
 
 /// Handlers run on the main thread's stack, which grows up to a limit: it has to be what a thread of
@@ -206,12 +194,30 @@ struct Lines {
     table: Arc<Table>,
 }
 
-impl Write for Lines {
+impl<'a> MakeWriter<'a> for Lines {
+    type Writer = Line<'a>;
+
+    fn make_writer(&'a self) -> Line<'a> {
+        Line(self, LINE)
+    }
+
+    fn make_writer_for(&'a self, metadata: &Metadata<'_>) -> Line<'a> {
+        match log::Of::event(metadata) {
+            log::Of::Host => Line(self, LINE),
+            log::Of::Guest => Line(self, GUEST_LINE),
+        }
+    }
+}
+
+/// Takes one line by one call.
+struct Line<'a>(&'a Lines, u8);
+
+impl Write for Line<'_> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        let message = [&[LINE], line].concat();
-        let channel = self.channel.as_raw_fd();
+        let message = [&[self.1], line].concat();
+        let channel = self.0.channel.as_raw_fd();
         if send(channel, &message, MsgFlags::MSG_NOSIGNAL).is_err() {
-            self.table.counters().lines_lost.fetch_add(1, Relaxed);
+            self.0.table.counters().lines_lost.fetch_add(1, Relaxed);
         }
         Ok(line.len())
     }
@@ -221,26 +227,12 @@ impl Write for Lines {
     }
 }
 
-/// What a process that is about to become the loop has to do, between fork and exec: a signal to the
-/// whole group is the supervisor's business, and without one the loop has none.
-pub(super) fn before_exec(inherited: Inherited, supervisor: Pid) -> io::Result<()> {
+/// For a process that is about to become the loop: a signal to the whole group is the supervisor's
+/// business, and without one the loop has none.
+pub(super) fn ignore_signals() -> io::Result<()> {
     for ignored in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
         // SAFETY: no handler is replaced that anything in this process would still rely on.
         unsafe { signal(ignored, SigHandler::SigIgn)? };
-    }
-    set_pdeathsig(Signal::SIGKILL)?;
-    if getppid() != supervisor {
-        return Err(io::ErrorKind::Interrupted.into());
-    }
-    for number in [
-        inherited.listener,
-        inherited.code,
-        inherited.table,
-        inherited.channel,
-    ] {
-        // SAFETY: the supervisor keeps them open until the loop has started.
-        let fd = unsafe { BorrowedFd::borrow_raw(number) };
-        fcntl(fd, FcntlArg::F_SETFD(FdFlag::empty()))?;
     }
     Ok(())
 }

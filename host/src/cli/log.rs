@@ -6,15 +6,15 @@
 use std::fmt;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Mutex, OnceLock};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use nix::poll::PollFlags;
 use tracing::field::{Field, Visit};
-use tracing::{Event, Level, Subscriber};
-use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
+use tracing::{Event, Level, Metadata, Subscriber};
+use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::filter::{LevelFilter, filter_fn};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::{JsonFields, Writer};
@@ -24,7 +24,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::{Layer, Registry};
 
-use crate::events::{self, PER_REQUEST};
+use crate::events::{self, GUEST, PER_REQUEST};
 use crate::poll;
 use crate::request::lock;
 
@@ -54,25 +54,34 @@ enum LogFormat {
 /// escaped, they are some 20 MB.
 const WAITING: usize = 4 * 1024;
 
-/// Writes what is left when it is dropped.
-static GUARD: Mutex<Option<(WorkerGuard, ErrorCounter)>> = Mutex::new(None);
+/// Of those, lines of guests: what they print must not push out what is said of them.
+const WAITING_OF_GUESTS: usize = WAITING / 2;
 
-/// What writes lines that another process has made.
-static LINES: OnceLock<NonBlocking> = OnceLock::new();
+/// Writes what is left when it is dropped.
+static GUARD: Mutex<Option<WorkerGuard>> = Mutex::new(None);
+
+/// What writes lines, also those that another process has made.
+static QUEUE: OnceLock<Queue> = OnceLock::new();
 
 /// Starts the log of this process.
 pub(super) fn start(args: &LogArgs) {
+    let waiting = Arc::new(AtomicUsize::new(0));
     let (writer, guard) = NonBlockingBuilder::default()
-        .buffered_lines_limit(WAITING)
+        // We drop before it would.
+        .buffered_lines_limit(2 * WAITING)
         .lossy(true)
         .thread_name("log")
-        .finish(io::stderr());
-    *lock(&GUARD) = Some((guard, writer.error_counter()));
-    let _ = LINES.set(writer.clone());
-    start_with(args, writer);
+        .finish(Written {
+            stderr: io::stderr(),
+            waiting: waiting.clone(),
+        });
+    *lock(&GUARD) = Some(guard);
+    let queue = Queue { writer, waiting };
+    let _ = QUEUE.set(queue.clone());
+    start_with(args, queue);
 }
 
-/// Lines that a process of ours could not hand over.
+/// Lines that were dropped.
 static LOST: AtomicU64 = AtomicU64::new(0);
 
 /// So many lines were lost before they came here.
@@ -81,10 +90,92 @@ pub(super) fn lost(lines: u64) {
 }
 
 /// A whole line of a process of ours, as its log has made it.
-pub(super) fn line(line: &[u8]) {
-    if let Some(lines) = LINES.get() {
-        // What it cannot take it drops and counts.
-        let _ = lines.clone().write_all(line);
+pub(super) fn line(of: Of, line: &[u8]) {
+    if let Some(queue) = QUEUE.get() {
+        queue.put(of, line);
+    }
+}
+
+/// Whose words a line has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Of {
+    Host,
+    Guest,
+}
+
+impl Of {
+    pub(super) fn event(metadata: &Metadata<'_>) -> Self {
+        match metadata.target() == events::GUEST {
+            true => Of::Guest,
+            false => Of::Host,
+        }
+    }
+}
+
+/// The lines that wait to be written.
+#[derive(Clone)]
+struct Queue {
+    writer: NonBlocking,
+    waiting: Arc<AtomicUsize>,
+}
+
+impl Queue {
+    fn put(&self, of: Of, line: &[u8]) {
+        let most = match of {
+            Of::Host => WAITING,
+            Of::Guest => WAITING_OF_GUESTS,
+        };
+        if self.waiting.fetch_add(1, Relaxed) >= most {
+            self.waiting.fetch_sub(1, Relaxed);
+            lost(1);
+            return;
+        }
+        // It has room for more than we let in.
+        let _ = self.writer.clone().write_all(line);
+    }
+}
+
+impl<'a> MakeWriter<'a> for Queue {
+    type Writer = Line<'a>;
+
+    fn make_writer(&'a self) -> Line<'a> {
+        Line(self, Of::Host)
+    }
+
+    fn make_writer_for(&'a self, metadata: &Metadata<'_>) -> Line<'a> {
+        Line(self, Of::event(metadata))
+    }
+}
+
+/// Takes one line by one call.
+struct Line<'a>(&'a Queue, Of);
+
+impl Write for Line<'_> {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.0.put(self.1, line);
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Where lines are written, whole, and do not wait any more.
+struct Written {
+    stderr: io::Stderr,
+    waiting: Arc<AtomicUsize>,
+}
+
+impl Write for Written {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let written = self.stderr.write_all(line);
+        self.waiting.fetch_sub(1, Relaxed);
+        written.map(|()| line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.stderr.flush()
     }
 }
 
@@ -99,7 +190,8 @@ where
         false => LevelFilter::INFO,
     };
     let wanted = filter_fn(move |event| {
-        event.target().starts_with("sandsock") && !(quiet && event.target() == PER_REQUEST)
+        event.target().starts_with("sandsock")
+            && !(quiet && [PER_REQUEST, GUEST].contains(&event.target()))
     })
     .with_max_level_hint(level);
     let layer = tracing_subscriber::fmt::layer().with_writer(writer);
@@ -126,11 +218,11 @@ where
 
 /// Writes what is left, for a bounded time, and says how much was lost.
 pub(super) fn flush() {
-    let Some((guard, lost)) = lock(&GUARD).take() else {
+    let Some(guard) = lock(&GUARD).take() else {
         return;
     };
     drop(guard);
-    let lost = lost.dropped_lines() as u64 + LOST.load(Relaxed);
+    let lost = LOST.load(Relaxed);
     let mut stderr = io::stderr();
     // A reader that is stuck must not hold up the end, and one that has gone needs no count.
     let is_read = poll::wait(stderr.as_fd(), PollFlags::POLLOUT, Some(Duration::ZERO));

@@ -13,7 +13,6 @@ use clap::Args;
 use super::HandlerArgs;
 use super::log::{self, LogArgs};
 use crate::address::{Endpoint, Transport};
-use crate::handler::WasmHandler;
 use crate::outcome::Outcome;
 use crate::request::Offline;
 use crate::sandbox::THREAD_STACK;
@@ -32,12 +31,14 @@ pub(super) struct RunArgs {
 pub(super) fn main(args: RunArgs) -> anyhow::Result<ExitCode> {
     log::start(&args.log);
     let loader = args.handler.loader(1)?;
-    let handler = WasmHandler::load(&loader)
+    let (handler, _) = args
+        .handler
+        .load(&loader)
         .with_context(|| format!("cannot run {}", loader.path.display()))?;
     let service = Service::new(
         &args.handler.service_name(),
         Arc::new(handler),
-        loader.limits.clone(),
+        args.handler.limits.limits(),
         Duration::ZERO,
         Arc::new(DefaultHooks),
     );

@@ -2,6 +2,7 @@
 
 mod in_process;
 mod loading;
+mod notify;
 mod sockets;
 mod supervisor;
 
@@ -12,22 +13,45 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use clap::Args;
+use sd_notify::NotifyState;
 
 use super::log::{self, LogArgs};
 use super::signals::{self, Signal};
 use super::{HandlerArgs, Usage};
-use crate::address::ListenAddress;
-use crate::config::{ConcurrencyKind, ServiceOptions};
+use crate::address::{ListenAddress, Transport};
+use crate::config::{AdmissionOptions, ConcurrencyKind, ServiceOptions};
 use crate::events;
 use crate::server::BindOptions;
 
 use in_process::InProcess;
 use loading::{Loaded, Loading};
+use notify::notify;
 use sockets::Sockets;
+pub(super) use sockets::client_has_stderr;
 use supervisor::Supervisor;
+
+const AFTER_HELP: &str = "\
+Sockets that somebody else has opened:
+  fd://N     descriptor N. A connection is one request (inetd style): its client
+             receives the handler's bytes and nothing else. What listens, or takes
+             datagrams, is served until a signal ends it
+  fd://NAME  all sockets of this name that systemd hands over (LISTEN_FDNAMES)
+
+With NOTIFY_SOCKET (systemd's Type=notify and notify-reload) the manager is told
+when all listeners accept, when the handler is read again, and when it ends.
+
+Examples:
+  sandsock serve udp://[::]:7 echo.wasm
+  sandsock serve --socket-mode 660 --socket-owner :www-data unix:///run/echo echo.wasm
+  tcpsvd 127.0.0.1 9999 sandsock serve fd://0 echo.wasm
+  systemd-socket-activate -l 9999 --fdname=echo sandsock serve fd://echo echo.wasm
+
+As a line of inetd.conf:
+  9999 stream tcp nowait nobody /usr/bin/sandsock sandsock serve fd://0 /srv/echo.wasm";
 
 /// Serves a handler on an address until a signal ends it.
 #[derive(Args)]
+#[command(after_help = AFTER_HELP)]
 pub(super) struct ServeArgs {
     /// Where to listen: tcp://HOST:PORT, udp://HOST:PORT, unix:///PATH, unixgram:///PATH, or a socket
     /// that was handed over: fd://N, fd://NAME
@@ -36,6 +60,8 @@ pub(super) struct ServeArgs {
     pub(super) handler: HandlerArgs,
     #[command(flatten)]
     pub(super) service: ServiceOptions,
+    #[command(flatten)]
+    pub(super) admission: AdmissionOptions,
     #[command(flatten)]
     pub(super) log: LogArgs,
 }
@@ -66,39 +92,59 @@ enum Running {
 }
 
 impl ServeArgs {
+    pub(super) fn bind_options(&self) -> BindOptions {
+        let limits = self.handler.limits.limits();
+        BindOptions {
+            max_amplification: self.admission.max_amplification,
+            ..BindOptions::new(&self.service, &limits)
+        }
+    }
+
     /// What can be seen to be wrong before anything is started.
-    fn check(&self) -> anyhow::Result<ListenAddress> {
-        let address: ListenAddress = self
-            .address
-            .parse()
-            .map_err(|error: crate::AddressError| Usage(error.to_string()))?;
+    fn check(&self, address: &ListenAddress) -> Result<(), Usage> {
         let service = &self.service;
-        let is_path = matches!(&address, ListenAddress::Unix { path, .. } if !path.to_string_lossy().starts_with('@'));
+        let is_path = matches!(address, ListenAddress::Unix { path, .. } if !path.to_string_lossy().starts_with('@'));
         let problem = if service.reuse_port && matches!(address, ListenAddress::Unix { .. }) {
             "--reuse-port is for TCP and UDP: a Unix socket has one server"
         } else if (service.socket_mode.is_some() || service.socket_owner.is_some()) && !is_path {
             "--socket-mode and --socket-owner are for Unix sockets with a path"
+        } else if self.admission.max_amplification.is_some()
+            && matches!(
+                address,
+                ListenAddress::Inet {
+                    transport: Transport::Tcp,
+                    ..
+                }
+            )
+        {
+            "--max-amplification is for UDP: a TCP client has shown that its address is its own"
+        } else if self.admission.is_asked_for() && matches!(address, ListenAddress::Unix { .. }) {
+            "--allow, --deny, --max-per-source, --rate-per-source and --max-amplification are for TCP and UDP: who may reach a Unix socket is for --socket-mode and --socket-owner to say"
         } else if service.concurrency == ConcurrencyKind::Serial && service.max_in_flight.is_some()
         {
             "--max-in-flight is for threads and fork: serial serves one request at a time"
         } else {
-            return Ok(address);
+            return Ok(());
         };
-        Err(Usage(problem.to_owned()).into())
+        Err(Usage(problem.to_owned()))
     }
 }
 
 pub(super) fn main(args: ServeArgs) -> anyhow::Result<ExitCode> {
-    let address = args.check()?;
+    let address: ListenAddress = args
+        .address
+        .parse()
+        .map_err(|error: crate::AddressError| Usage(error.to_string()))?;
     // Before anything of ours is opened: what was handed over is told by its number.
     let handed_over = sockets::take(&address)?;
+    args.check(&address)?;
     log::start(&args.log);
     let (sender, messages) = mpsc::channel();
     let signals = sender.clone();
     // Where nobody receives any more the program is at its end.
     let pass_on = move |signal| drop(signals.send(Message::Signal(signal)));
     signals::listen(pass_on).context("signals cannot be listened for")?;
-    let options = BindOptions::new(&args.service, &args.handler.limits.limits());
+    let options = args.bind_options();
     // A name that is taken is said before a large handler is compiled for nothing.
     let sockets = Sockets::open(&address, handed_over, &options)?;
     let mut concurrency = args.service.concurrency;
@@ -132,7 +178,7 @@ pub(super) fn main(args: ServeArgs) -> anyhow::Result<ExitCode> {
     let reason = wait(&mut running, &messages, &loading, &name)?;
     let grace = args.service.shutdown_grace.into();
     events::shutting_down(reason.as_str(), running.count(), grace);
-    notify(sd_notify::NotifyState::Stopping);
+    notify(&[NotifyState::Stopping]);
     let cut = match running {
         Running::InProcess(loops) => loops.stop(grace),
         Running::Forking(supervisor) => supervisor.stop(&messages, grace),
@@ -198,15 +244,23 @@ fn wait(
         };
         match message {
             Message::Signal(Signal::Stop(signal)) => return Ok(Reason::Signal(signal)),
-            Message::Signal(Signal::Reload) => loading.again(),
+            Message::Signal(Signal::Reload) => {
+                notify::reloading();
+                loading.again();
+            }
             Message::Signal(Signal::Child) => {
                 if let Some(reason) = running.child_changed()? {
                     return Ok(reason);
                 }
             }
-            Message::Loaded(Ok(loaded)) => running.replace_handler(loaded)?,
-            // Whatever does not load leaves the old handler in service.
-            Message::Loaded(Err(error)) => events::reload_failed(service, &format!("{error:#}")),
+            Message::Loaded(loaded) => {
+                match loaded {
+                    Ok(loaded) => running.replace_handler(loaded)?,
+                    // Whatever does not load leaves the old handler in service.
+                    Err(error) => events::reload_failed(service, &format!("{error:#}")),
+                }
+                notify(&[NotifyState::Ready]);
+            }
             Message::Accepting(number) => running.accepting(number),
             Message::LoopEnded(Ended::Quota) => return Ok(Reason::Quota),
             Message::LoopEnded(Ended::Panic) => return Ok(Reason::Panic),
@@ -273,12 +327,6 @@ fn listening(service: &str, address: &str) {
     let mut stdout = io::stdout();
     // Whoever has closed standard output does not want to know.
     let _ = writeln!(stdout, "listening {address}").and_then(|()| stdout.flush());
-}
-
-/// Tells a service manager that asks for it (sd_notify(3)).
-fn notify(state: sd_notify::NotifyState<'_>) {
-    // A manager that does not listen is no reason not to serve.
-    let _ = sd_notify::notify(&[state]);
 }
 
 /// How long a process or thread may take to end after it was told to.

@@ -298,7 +298,7 @@ fn check_single_threaded() -> io::Result<()> {
     match links.saturating_sub(2) {
         1 => Ok(()),
         threads => Err(io::Error::other(format!(
-            "a process that forks must have one thread, this one has {threads}: start no thread before it, or use `threads`"
+            "a process that forks must have one thread, this one has {threads}: start no thread before it (a `.wasm` is loaded for children), or use `threads`"
         ))),
     }
 }

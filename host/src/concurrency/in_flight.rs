@@ -2,10 +2,12 @@
 //! end them all.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::AFTER_CUT;
+use crate::admission::Source;
 use crate::poll::Waker;
 use crate::request::{Request, lock};
 
@@ -22,6 +24,8 @@ struct State {
     next: u64,
     /// By the number of their place; a request's id is its service's.
     requests: HashMap<u64, Arc<Request>>,
+    /// How many of them each source has, where that is counted.
+    sources: HashMap<Source, u32>,
     /// Loops that found no room.
     waiting: Vec<Arc<Waker>>,
     /// Threads in `join`: only they need to be told that none is left.
@@ -42,13 +46,16 @@ impl InFlight {
     pub(super) fn reserve(self: &Arc<Self>, waker: &Arc<Waker>) -> Option<Place> {
         let mut state = lock(&self.state);
         if state.count >= self.max {
-            state.waiting.push(waker.clone());
+            if !state.waiting.iter().any(|other| Arc::ptr_eq(other, waker)) {
+                state.waiting.push(waker.clone());
+            }
             return None;
         }
         state.count += 1;
         state.next += 1;
         Some(Place {
             number: state.next,
+            source: None,
             in_flight: self.clone(),
         })
     }
@@ -93,10 +100,23 @@ impl InFlight {
 /// Room for one request; dropping it makes room for the next.
 pub(super) struct Place {
     number: u64,
+    source: Option<Source>,
     in_flight: Arc<InFlight>,
 }
 
 impl Place {
+    /// Counts it for a source; `false` where that has `max` without it.
+    pub(super) fn count_for(&mut self, source: Source, max: u32) -> bool {
+        let mut state = lock(&self.in_flight.state);
+        let count = state.sources.entry(source).or_default();
+        if *count >= max {
+            return false;
+        }
+        *count += 1;
+        self.source = Some(source);
+        true
+    }
+
     /// From now on the request can be cut.
     pub(super) fn attach(&mut self, request: Arc<Request>) {
         lock(&self.in_flight.state)
@@ -110,6 +130,14 @@ impl Drop for Place {
         let (request, waiting) = {
             let mut state = lock(&self.in_flight.state);
             state.count -= 1;
+            if let Some(source) = self.source
+                && let Entry::Occupied(mut count) = state.sources.entry(source)
+            {
+                *count.get_mut() -= 1;
+                if *count.get() == 0 {
+                    count.remove();
+                }
+            }
             if state.count == 0 && state.joining > 0 {
                 self.in_flight.none_left.notify_all();
             }

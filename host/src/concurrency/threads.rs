@@ -36,6 +36,8 @@ struct Queue {
     idle: usize,
     /// Threads that were started so far: Python's `Thread-1`, `Thread-2`, …
     started: u64,
+    /// No job comes any more.
+    is_closed: bool,
 }
 
 impl Threads {
@@ -91,6 +93,14 @@ impl Concurrency for Threads {
     }
 }
 
+/// Threads that wait have nothing to wait for any more, and end with what they keep of the handler.
+impl Drop for Threads {
+    fn drop(&mut self) {
+        lock(&self.shared.queue).is_closed = true;
+        self.shared.work.notify_all();
+    }
+}
+
 impl Shared {
     fn process_request_thread(&self) {
         while let Some((permit, request)) = self.next() {
@@ -105,6 +115,9 @@ impl Shared {
         loop {
             if let Some(job) = queue.jobs.pop_front() {
                 return Some(job);
+            }
+            if queue.is_closed {
+                return None;
             }
             queue.idle += 1;
             let (guard, waited) = self

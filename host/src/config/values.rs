@@ -1,11 +1,15 @@
 //! What stands behind an option: durations with a unit, sizes, limits that can be `none`, grants.
 
 use std::fmt;
+use std::net::IpAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
 use bytesize::ByteSize;
+use governor::Quota;
+use ipnet::IpNet;
 
 /// A duration, written with its unit: `250ms`, `30s`, `5m`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +57,11 @@ impl<T: Copy> Limit<T> {
     /// This value.
     pub const fn at(value: T) -> Self {
         Limit(Some(value))
+    }
+
+    /// No limit.
+    pub const fn none() -> Self {
+        Limit(None)
     }
 
     /// The value, where there is one.
@@ -112,12 +121,62 @@ pub(super) fn positive_count(text: &str) -> Result<u32, String> {
     }
 }
 
+/// A network in CIDR notation; an address is a network of one.
+pub(super) fn network(text: &str) -> Result<IpNet, String> {
+    text.parse()
+        .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
+        .map_err(|_| "write a network or an address, as in 192.0.2.0/24, 2001:db8::/32".to_owned())
+}
+
+/// So many requests in a time: `100/1s`, `10/1m`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// At once, and again in the time.
+    pub requests: NonZeroU32,
+    /// The time.
+    pub per: Span,
+}
+
+impl Rate {
+    /// As a token bucket: full it has `requests` tokens.
+    pub(crate) fn quota(self) -> Quota {
+        let each = self.per.0 / self.requests.get();
+        Quota::with_period(each.max(Duration::from_nanos(1)))
+            .unwrap_or(Quota::per_second(self.requests))
+            .allow_burst(self.requests)
+    }
+}
+
+impl FromStr for Rate {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (requests, per) = text
+            .split_once('/')
+            .ok_or("write a number and a time, as in 100/1s or 10/1m")?;
+        let requests = positive_count(requests)?;
+        match (NonZeroU32::new(requests), whole_duration(per)?) {
+            (Some(requests), per) if per.0 > Duration::ZERO => Ok(Rate { requests, per }),
+            _ => Err("a time of nought is no rate".to_owned()),
+        }
+    }
+}
+
 /// A file's mode as chmod(1) takes it: octal, read and write for user, group and others.
 pub(super) fn file_mode(text: &str) -> Result<u32, String> {
     u32::from_str_radix(text, 8)
         .ok()
         .filter(|mode| *mode <= 0o777)
         .ok_or_else(|| "write an octal mode, such as 660".to_owned())
+}
+
+/// A file's owner as chown(1) takes it.
+pub(super) fn file_owner(text: &str) -> Result<String, String> {
+    match text.split_once(':') {
+        None if !text.is_empty() => Ok(text.to_owned()),
+        Some((_, group)) if !group.is_empty() && !group.contains(':') => Ok(text.to_owned()),
+        _ => Err("write USER, USER:GROUP or :GROUP, by name or number".to_owned()),
+    }
 }
 
 const NOUGHT: &str = "a limit of nought lets nothing through: write a larger value, or `none`";

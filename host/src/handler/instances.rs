@@ -13,7 +13,7 @@ use crate::sandbox::{Guest, Stdio, Ticker, WasiGrants};
 pub(super) struct Instances {
     pub(super) engine: Engine,
     pub(super) ticker: Ticker,
-    /// Bytes of memories and tables.
+    /// Bytes of memories and tables that there is room for.
     pub(super) memory_limit: u64,
     pub(super) grants: Arc<WasiGrants>,
     /// Of a command standard input and output are the connection, and an exit code is a report.
@@ -39,7 +39,7 @@ impl Instances {
         let mut store = Guest::store(
             &self.engine,
             request,
-            self.memory_limit,
+            self.memory_limit.min(request.memory_limit()),
             &self.grants,
             stdio,
         )?;

@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use wasmparser::{Parser, Payload};
 use wasmtime::component::Component;
 use wasmtime::{Engine, Module, ResourcesRequired};
 
+use super::compile::Compiler;
 use super::component::ComponentHandler;
 use super::instances::Instances;
 use super::load_error::LoadError;
@@ -49,6 +49,17 @@ impl fmt::Display for Kind {
 }
 
 /// What is loaded, and how.
+///
+/// ```no_run
+/// use sandsock::{Loader, WasmHandler};
+///
+/// let loader = Loader {
+///     memory_limit: Some(16 << 20),
+///     ..Loader::new("target/handlers/echo.wasm")
+/// };
+/// let handler = WasmHandler::load(&loader)?;
+/// # Ok::<(), sandsock::LoadError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Loader {
     /// The file.
@@ -57,13 +68,15 @@ pub struct Loader {
     pub max_size: u64,
     /// Where compiled code is kept.
     pub cache: Option<Cache>,
-    /// What bounds a request.
-    pub limits: Limits,
+    /// Bytes of an instance's memories and tables together; `None` for what 32 bits can address. What else
+    /// bounds a request is the server's.
+    pub memory_limit: Option<u64>,
     /// What a handler may see.
     pub grants: Grants,
-    /// Instances at one time; with [`Ticker::Child`] in one process.
+    /// Instances at one time, for all servers that share the handler: as many as there can be requests in
+    /// flight, or some of these fail. With [`Ticker::Child`] in one process.
     pub instances: u32,
-    /// Who asks guest code whether its time is over.
+    /// Who asks guest code whether its time is over: [`Loader::for_children`] sets it.
     pub ticker: Ticker,
 }
 
@@ -101,30 +114,54 @@ impl Loader {
             path: path.into(),
             max_size: max_size.map_or(u64::MAX, |size| size.0),
             cache: None,
-            limits: Limits::default(),
+            memory_limit: Limits::default().memory,
             grants: Grants::default(),
             instances: ConcurrencyKind::Threads.default_max_in_flight(),
             ticker: Ticker::default(),
         }
     }
 
-    /// Reads, compiles, checks and links. What was compiled is for [`Loader::link`] in another process.
-    pub(super) fn load(&self) -> Result<(Loaded, Compiled), LoadError> {
-        let started = Instant::now();
-        let grants = self.grants()?;
-        let file = read(&self.path, self.max_size)?;
-        let wasm = self.binary(&file)?;
-        let is_component = is_component(&wasm);
-        let compiling = Engines::compiling().map_err(LoadError::Engine)?;
-        let compiled = match &self.cache {
-            Some(cache) => cache.get_or_compile(&compiling, &wasm, is_component),
-            None => Compiled::new(&compiling, &wasm, is_component),
+    /// For a server with [`ConcurrencyKind::Fork`]: instances run in forked children, of which each has one,
+    /// and a process that forks must have one thread, so none is started for compiling or for the clock.
+    #[must_use]
+    pub fn for_children(self) -> Self {
+        Loader {
+            instances: 1,
+            ticker: Ticker::Child,
+            ..self
         }
-        .map_err(|error| LoadError::Invalid {
-            path: self.path.clone(),
-            problem: format!("{error:#}"),
-        })?;
-        let initial_memory = self.check_initial_size(&wasm)?;
+    }
+
+    /// Reads, lets `compiler` compile, checks and links. What was compiled is for [`Loader::link`] in
+    /// another process.
+    pub(super) fn load(&self, compiler: &dyn Compiler) -> Result<(Loaded, Compiled), LoadError> {
+        let started = Instant::now();
+        let file = read(&self.path, self.max_size)?;
+        self.load_bytes(&file, compiler, started)
+    }
+
+    /// As [`Loader::load`], of a file that was read.
+    pub(super) fn load_bytes(
+        &self,
+        file: &[u8],
+        compiler: &dyn Compiler,
+        started: Instant,
+    ) -> Result<(Loaded, Compiled), LoadError> {
+        if file.len() as u64 > self.max_size {
+            return Err(LoadError::TooLarge {
+                path: self.path.clone(),
+                limit: self.max_size,
+            });
+        }
+        let grants = self.grants()?;
+        let compiling = Engines::compiling(self.ticker).map_err(LoadError::Engine)?;
+        let compile = || compiler.compile(&compiling, file, &self.path);
+        let compiled = match &self.cache {
+            Some(cache) => cache.get_or_compile(&compiling, file, compile)?,
+            None => compile()?,
+        };
+        let initial_memory = compiled.initial_memory();
+        self.check_initial_memory(initial_memory)?;
         let mut loaded = self.instances(grants, &compiling, &compiled)?;
         loaded.info = LoadInfo {
             size: file.len() as u64,
@@ -137,7 +174,7 @@ impl Loader {
 
     /// Links what another process has read, compiled and checked.
     pub(super) fn link(&self, compiled: &Compiled) -> Result<Loaded, LoadError> {
-        let compiling = Engines::compiling().map_err(LoadError::Engine)?;
+        let compiling = Engines::compiling(self.ticker).map_err(LoadError::Engine)?;
         self.instances(self.grants()?, &compiling, compiled)
     }
 
@@ -154,7 +191,7 @@ impl Loader {
         compiled: &Compiled,
     ) -> Result<Loaded, LoadError> {
         let required = required(compiling, compiled)?;
-        let memory_limit = self.limits.memory.unwrap_or(u64::MAX);
+        let memory_limit = self.memory_limit.unwrap_or(u64::MAX);
         let engine = Engines::serving(&required, self.instances, memory_limit, self.ticker)
             .map_err(LoadError::Engine)?;
         let wasm = if compiled.is_component() {
@@ -188,58 +225,14 @@ impl Loader {
         })
     }
 
-    /// The binary format of what was read.
-    fn binary<'a>(&self, file: &'a [u8]) -> Result<std::borrow::Cow<'a, [u8]>, LoadError> {
-        let starts_as_text =
-            file.trim_ascii_start().starts_with(b"(") || file.trim_ascii_start().starts_with(b";;");
-        let is_named_text = self.path.extension().is_some_and(|name| name == "wat");
-        if !file.starts_with(b"\0asm") && !starts_as_text && !is_named_text {
-            return Err(LoadError::NotWasm(self.path.clone()));
-        }
-        wat::parse_bytes(file).map_err(|mut error| {
-            error.set_path(&self.path);
-            LoadError::Invalid {
-                path: self.path.clone(),
-                problem: one_line(&error.to_string()),
-            }
-        })
-    }
-
-    fn check_initial_size(&self, wasm: &[u8]) -> Result<u64, LoadError> {
-        let needed = initial_memory(wasm).map_err(|error| LoadError::Invalid {
-            path: self.path.clone(),
-            problem: error.to_string(),
-        })?;
-        match self.limits.memory {
+    fn check_initial_memory(&self, needed: u64) -> Result<(), LoadError> {
+        match self.memory_limit {
             Some(limit) if needed > limit => Err(LoadError::NotServed(vec![format!(
                 "it needs {needed} bytes of memory from the start, --memory-limit is {limit}: raise it, or build the handler with less"
             )])),
-            _ => Ok(needed),
+            _ => Ok(()),
         }
     }
-}
-
-/// What the memories and tables of all modules in a file take from the start, in bytes.
-fn initial_memory(wasm: &[u8]) -> Result<u64, wasmparser::BinaryReaderError> {
-    const PAGE: u64 = 64 << 10;
-    const ELEMENT: u64 = size_of::<usize>() as u64;
-    let mut bytes: u64 = 0;
-    for payload in Parser::new(0).parse_all(wasm) {
-        match payload? {
-            Payload::MemorySection(memories) => {
-                for memory in memories {
-                    bytes = bytes.saturating_add(memory?.initial.saturating_mul(PAGE));
-                }
-            }
-            Payload::TableSection(tables) => {
-                for table in tables {
-                    bytes = bytes.saturating_add(table?.ty.initial.saturating_mul(ELEMENT));
-                }
-            }
-            _ => {}
-        }
-    }
-    Ok(bytes)
 }
 
 /// Reads no more than `max` bytes, however the file grows meanwhile.
@@ -269,15 +262,7 @@ fn read(path: &Path, max: u64) -> Result<Vec<u8>, LoadError> {
     file.take(max.saturating_add(1))
         .read_to_end(&mut bytes)
         .map_err(fail)?;
-    if bytes.len() as u64 > max {
-        return Err(too_large());
-    }
     Ok(bytes)
-}
-
-/// The binary format's layer: 0 in a core module, 1 in a component.
-fn is_component(wasm: &[u8]) -> bool {
-    wasm.get(6..8) == Some(&[1, 0])
 }
 
 fn required(engine: &Engine, compiled: &Compiled) -> Result<ResourcesRequired, LoadError> {
@@ -290,14 +275,4 @@ fn required(engine: &Engine, compiled: &Compiled) -> Result<ResourcesRequired, L
             "it imports core modules or components, which the host has none of".to_owned(),
         ])
     })
-}
-
-/// A message that spans lines, in one; it can quote a line of the file, however long.
-fn one_line(text: &str) -> String {
-    const LONGEST: usize = 400;
-    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    match line.char_indices().nth(LONGEST) {
-        Some((end, _)) => format!("{}…", &line[..end]),
-        None => line,
-    }
 }

@@ -33,6 +33,14 @@ pub enum LoadError {
         /// What the compiler says.
         problem: String,
     },
+    /// The process that compiles it has not come to an end.
+    #[error("cannot compile {}: {problem}", path.display())]
+    Compile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and what to do.
+        problem: String,
+    },
     /// It exports nothing that could serve a request.
     #[error(
         "it is not a handler: it exports neither `handle` nor `_start` nor wasi:cli/run, but {0}"

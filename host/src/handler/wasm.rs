@@ -1,29 +1,73 @@
 //! A handler from a `.wasm` file, whatever its kind.
 
 use std::sync::Arc;
+use std::time::Instant;
 
+use super::compile::{Compiler, InProcess};
 use super::load::{Kind, LoadInfo, Loaded, Loader, Wasm};
 use super::load_error::LoadError;
 use super::{Failure, Handled, RequestHandler};
 use crate::request::Request;
 use crate::sandbox::{Compiled, enter_runtime};
 
-/// A compiled, checked and linked handler. Every request gets an instance of its own.
+/// A compiled, checked and linked handler. Every request gets an instance of its own, on the stack of the
+/// thread that serves it, which needs 2 MiB: what Rust's threads have, and most main threads.
+///
+/// ```
+/// use std::sync::Arc;
+/// use sandsock::config::Limits;
+/// use sandsock::{InMemory, Loader, Request, RequestHandler, WasmHandler};
+///
+/// // A file's bytes, here in the text format: writes back up to 64 bytes.
+/// let file = br#"(module
+///   (import "rfile" "read" (func $read (param i32 i32) (result i32)))
+///   (import "wfile" "write" (func $write (param i32 i32) (result i32)))
+///   (memory (export "memory") 1)
+///   (func (export "handle")
+///     (drop (call $write (i32.const 0) (call $read (i32.const 0) (i32.const 64))))))"#;
+/// let handler = WasmHandler::from_bytes(&Loader::new("echo.wat"), file)?;
+///
+/// let connection = InMemory::new("hello");
+/// let request = Request::in_memory(connection.clone(), &Limits::default());
+/// assert!(handler.finish_request(&Arc::new(request)).result.is_ok());
+/// assert_eq!(b"hello", &*connection.output());
+/// # Ok::<(), sandsock::LoadError>(())
+/// ```
 pub struct WasmHandler(Loaded);
 
 impl WasmHandler {
-    /// Reads, compiles, checks and links a handler.
+    /// Reads, compiles, checks and links a handler, in this process and with no bound on what the compiler
+    /// takes.
     ///
     /// # Errors
     ///
     /// [`LoadError`]: what is wrong with the file, or why it would not be served.
     pub fn load(loader: &Loader) -> Result<Self, LoadError> {
-        Ok(WasmHandler(loader.load()?.0))
+        Ok(WasmHandler(loader.load(&InProcess)?.0))
     }
 
-    /// As [`WasmHandler::load`]; what was compiled is for [`WasmHandler::link`] in another process.
-    pub(crate) fn load_for_others(loader: &Loader) -> Result<(Self, Compiled), LoadError> {
-        let (loaded, compiled) = loader.load()?;
+    /// As [`WasmHandler::load`], of a file that is in memory already; messages, and the handler's own
+    /// arguments, call it [`Loader::path`].
+    ///
+    /// # Errors
+    ///
+    /// [`LoadError`].
+    pub fn from_bytes(loader: &Loader, file: &[u8]) -> Result<Self, LoadError> {
+        let (loaded, _) = loader.load_bytes(file, &InProcess, Instant::now())?;
+        Ok(WasmHandler(loaded))
+    }
+
+    /// As [`WasmHandler::load`], compiled by `compiler`; what was compiled is for [`WasmHandler::link`]
+    /// in another process.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadError`].
+    pub(crate) fn compiled_by(
+        compiler: &dyn Compiler,
+        loader: &Loader,
+    ) -> Result<(Self, Compiled), LoadError> {
+        let (loaded, compiled) = loader.load(compiler)?;
         Ok((WasmHandler(loaded), compiled))
     }
 

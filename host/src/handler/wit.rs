@@ -59,7 +59,7 @@ fn wit<T>(result: Result<T, IoError>) -> WitResult<T> {
         IoError::TimedOut => WitIoError::TimedOut,
         IoError::BrokenPipe => WitIoError::BrokenPipe,
         IoError::ConnectionReset => WitIoError::ConnectionReset,
-        IoError::MessageTooLong => WitIoError::MessageTooLong,
+        IoError::MessageTooLong | IoError::Amplifies => WitIoError::MessageTooLong,
         IoError::NotConnected | IoError::Other(_) => WitIoError::Other(error.to_string()),
         IoError::Ended => return Err(trap(error)),
     }),))

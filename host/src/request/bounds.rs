@@ -20,6 +20,8 @@ pub(super) struct Bounds {
     deadline: Option<Instant>,
     idle_timeout: Option<Duration>,
     cpu_limit: Option<Duration>,
+    input_limit: Option<u64>,
+    output_limit: Option<u64>,
     /// The reading of the thread's CPU clock at which the request began, in nanoseconds.
     cpu_started: AtomicU64,
     /// The handler's own timeout in milliseconds; 0 for none.
@@ -56,6 +58,8 @@ impl Bounds {
             deadline: limits.deadline.and_then(|d| started.checked_add(d)),
             idle_timeout: limits.idle_timeout,
             cpu_limit: limits.cpu,
+            input_limit: limits.input,
+            output_limit: limits.output,
             cpu_started: AtomicU64::new(0),
             handler_timeout: AtomicU64::new(0),
             fired: AtomicU16::new(0),
@@ -92,6 +96,36 @@ impl Bounds {
         [Outcome::CpuLimit, Outcome::Deadline, Outcome::Cut]
             .into_iter()
             .any(|limit| self.has_fired(limit))
+    }
+
+    /// How much of so many bytes a read may ask for, where `read` were read before. It is one more than
+    /// what is left: the end of input after the last byte is no violation.
+    pub(super) fn room_to_read(&self, wanted: usize, read: u64) -> usize {
+        match self.input_limit {
+            Some(limit) => clamp(wanted, limit.saturating_sub(read).saturating_add(1)),
+            None => wanted,
+        }
+    }
+
+    /// So many bytes were read by now.
+    pub(super) fn check_input(&self, read: u64) -> Result<(), IoError> {
+        if self.input_limit.is_some_and(|limit| read > limit) {
+            self.fire(Outcome::InputLimit);
+            return Err(IoError::Ended);
+        }
+        Ok(())
+    }
+
+    /// How much of so many bytes may be written, where `written` were written before.
+    pub(super) fn room_to_write(&self, wanted: usize, written: u64) -> Result<usize, IoError> {
+        let room = self
+            .output_limit
+            .map_or(wanted, |limit| clamp(wanted, limit.saturating_sub(written)));
+        if room == 0 && wanted > 0 {
+            self.fire(Outcome::OutputLimit);
+            return Err(IoError::Ended);
+        }
+        Ok(room)
     }
 
     /// How long an operation may block that begins now.
@@ -190,6 +224,10 @@ impl Bounds {
             .find(|outcome| self.has_fired(*outcome))
             .map_or(by_handler, |fired| fired.min(by_handler))
     }
+}
+
+fn clamp(wanted: usize, room: u64) -> usize {
+    wanted.min(usize::try_from(room).unwrap_or(usize::MAX))
 }
 
 fn thread_cpu() -> Duration {

@@ -82,7 +82,7 @@ pub(crate) trait Connection: Send + Sync {
 /// Process, user and group of a Unix peer (unix(7), `SO_PEERCRED`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PeerCredentials {
-    /// The process that connected.
+    /// The process that connected; 0 for one that our process namespace does not show.
     pub pid: i32,
     /// Its effective user.
     pub uid: u32,

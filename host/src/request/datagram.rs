@@ -17,6 +17,18 @@ use crate::server::datagram::{DatagramSocket, Peer};
 const TRIES: u32 = 20;
 const PAUSE: Duration = Duration::from_millis(5);
 
+/// The headers of IP and UDP that go with each packet, in bytes.
+const HEADERS: usize = 28;
+
+/// What a server makes of its replies.
+#[derive(Clone, Copy)]
+pub(crate) struct Replies {
+    /// A handler that wrote nothing answers with an empty packet.
+    pub(crate) to_nothing: bool,
+    /// All that is sent is no longer than so many times the question.
+    pub(crate) max_amplification: Option<u32>,
+}
+
 /// One packet, and where its reply goes.
 pub(crate) struct Datagram {
     socket: Arc<DatagramSocket>,
@@ -25,7 +37,9 @@ pub(crate) struct Datagram {
     position: AtomicUsize,
     reply: Mutex<Vec<u8>>,
     has_written: AtomicBool,
-    reply_to_nothing: bool,
+    replies: Replies,
+    /// Bytes of the packets that were sent, with their headers.
+    sent: AtomicUsize,
     cut: AtomicBool,
 }
 
@@ -34,7 +48,7 @@ impl Datagram {
         socket: Arc<DatagramSocket>,
         peer: Peer,
         packet: Vec<u8>,
-        reply_to_nothing: bool,
+        replies: Replies,
     ) -> Self {
         Datagram {
             socket,
@@ -43,9 +57,20 @@ impl Datagram {
             position: AtomicUsize::new(0),
             reply: Mutex::default(),
             has_written: AtomicBool::new(false),
-            reply_to_nothing,
+            replies,
+            sent: AtomicUsize::new(0),
             cut: AtomicBool::new(false),
         }
+    }
+
+    /// How much longer the reply can become.
+    fn room(&self, reply: &[u8]) -> usize {
+        self.replies.max_amplification.map_or(usize::MAX, |factor| {
+            let question = self.packet.len() + HEADERS;
+            let most = usize::try_from(factor).map_or(usize::MAX, |factor| question * factor);
+            let sent = self.sent.load(Relaxed) + HEADERS + reply.len();
+            most.saturating_sub(sent)
+        })
     }
 
     fn send_packet(&self, packet: &[u8]) -> io::Result<()> {
@@ -82,6 +107,9 @@ impl Connection for Datagram {
         if reply.len() + buf.len() > self.socket.longest_reply() {
             return Err(io::Error::from_raw_os_error(libc::EMSGSIZE));
         }
+        if buf.len() > self.room(&reply) {
+            return Err(io::ErrorKind::QuotaExceeded.into());
+        }
         reply.extend_from_slice(buf);
         self.has_written.store(true, Relaxed);
         Ok(buf.len())
@@ -93,11 +121,12 @@ impl Connection for Datagram {
         if reply.is_empty() {
             return Ok(());
         }
+        self.sent.fetch_add(HEADERS + reply.len(), Relaxed);
         self.send_packet(&reply)
     }
 
     fn finish(&self) -> io::Result<()> {
-        if self.reply_to_nothing && !self.has_written.load(Relaxed) {
+        if self.replies.to_nothing && !self.has_written.load(Relaxed) {
             return self.send_packet(&[]);
         }
         self.flush()

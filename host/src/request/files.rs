@@ -40,7 +40,7 @@ impl From<IoError> for io::Error {
             IoError::BrokenPipe => io::ErrorKind::BrokenPipe,
             IoError::ConnectionReset => io::ErrorKind::ConnectionReset,
             IoError::NotConnected => io::ErrorKind::NotConnected,
-            IoError::MessageTooLong => {
+            IoError::MessageTooLong | IoError::Amplifies => {
                 return io::Error::from_raw_os_error(nix::libc::EMSGSIZE);
             }
             IoError::Other(code) => return io::Error::from_raw_os_error(code),

@@ -7,6 +7,9 @@ use crate::events;
 /// A longer line is broken into several, so that a handler cannot make the host hold more.
 const LONGEST_LINE: usize = 1024;
 
+/// What each line costs of the limit beside its text, in bytes: empty ones make events, too.
+const EVENT: u64 = 32;
+
 /// Where a handler printed it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LogStream {
@@ -101,6 +104,9 @@ impl GuestLog {
 
     /// One event of what is there up to `end`; the rest is the beginning of the next.
     fn emit(&mut self, stream: LogStream, end: usize) {
+        if let Some(left) = &mut self.left {
+            *left = left.saturating_sub(EVENT);
+        }
         let partial = self.partial(stream);
         let rest = partial.split_off(end.min(partial.len()));
         let line = std::mem::replace(partial, rest);

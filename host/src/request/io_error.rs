@@ -19,6 +19,9 @@ pub enum IoError {
     /// The reply is longer than a datagram can be.
     #[error("message too long for a datagram")]
     MessageTooLong,
+    /// The reply is longer than `--max-amplification` allows for its question.
+    #[error("the reply is longer than --max-amplification allows for a question of this length")]
+    Amplifies,
     /// A datagram's sender has no address to reply to.
     #[error("the client has no address to reply to")]
     NotConnected,
@@ -36,6 +39,8 @@ impl From<&io::Error> for IoError {
             io::ErrorKind::BrokenPipe => IoError::BrokenPipe,
             io::ErrorKind::ConnectionReset => IoError::ConnectionReset,
             io::ErrorKind::NotConnected => IoError::NotConnected,
+            // Ours: no socket reports it.
+            io::ErrorKind::QuotaExceeded => IoError::Amplifies,
             _ => match error.raw_os_error() {
                 Some(libc::EMSGSIZE) => IoError::MessageTooLong,
                 code => IoError::Other(code.unwrap_or(libc::EIO)),

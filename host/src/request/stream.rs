@@ -31,7 +31,7 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
-    /// `receive_timeout` is what the socket has inherited from its listener.
+    /// `receive_timeout` is what the socket has, from its listener for the most part.
     pub(crate) fn new(socket: Socket, receive_timeout: Option<Duration>) -> Self {
         Stream {
             socket,
@@ -113,8 +113,7 @@ impl Connection for Stream {
 
     fn peer_credentials(&self) -> Option<PeerCredentials> {
         let found = getsockopt(&self.socket, sockopt::PeerCredentials).ok()?;
-        // An Internet socket answers, too, with the process 0.
-        (found.pid() != 0).then(|| PeerCredentials {
+        Some(PeerCredentials {
             pid: found.pid(),
             uid: found.uid(),
             gid: found.gid(),

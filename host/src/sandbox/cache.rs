@@ -1,4 +1,4 @@
-//! Compiled code, and a private folder in which it is kept.
+//! A private folder in which compiled code is kept.
 //!
 //! Loading compiled code runs whatever it says, so nothing is taken from a folder or a file that
 //! somebody else could have written. A name is made from everything that the code depends on.
@@ -6,17 +6,14 @@
 use std::fs::{self, DirBuilder};
 use std::hash::{Hash, Hasher};
 use std::io::{self, Write};
-use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use nix::fcntl::{FcntlArg, SealFlag, fcntl};
-use nix::sys::memfd::{MFdFlags, memfd_create};
 use sha2::{Digest, Sha256};
-use wasmtime::component::Component;
-use wasmtime::{Engine, Module, Precompiled};
+use wasmtime::Engine;
 
+use super::compiled::Compiled;
 use crate::events;
 
 /// Files that are kept; the oldest go first.
@@ -76,26 +73,23 @@ impl Cache {
         Some(base.cache_dir().join("sandsock"))
     }
 
-    /// Compiled code for `engine`, from the folder where it is there, otherwise compiled and kept.
+    /// What `compile` makes of `file`, from the folder where it is there; otherwise it is made and kept.
     ///
     /// # Errors
     ///
-    /// What the compiler says. A cache that fails costs time and nothing else.
-    pub(crate) fn get_or_compile(
+    /// Those of `compile`. A cache that fails costs time and nothing else.
+    pub(crate) fn get_or_compile<E>(
         &self,
         engine: &Engine,
-        wasm: &[u8],
-        is_component: bool,
-    ) -> wasmtime::Result<Compiled> {
-        let path = self.folder.join(name(engine, wasm));
-        if let Some(code) = self.read(&path) {
-            return Ok(Compiled {
-                code,
-                was_cached: true,
-            });
+        file: &[u8],
+        compile: impl FnOnce() -> Result<Compiled, E>,
+    ) -> Result<Compiled, E> {
+        let path = self.folder.join(name(engine, file));
+        if let Some(compiled) = self.read(&path).and_then(Compiled::from_cache) {
+            return Ok(compiled);
         }
-        let compiled = Compiled::new(engine, wasm, is_component)?;
-        if let Err(error) = self.write(&path, &compiled.code) {
+        let compiled = compile()?;
+        if let Err(error) = self.write(&path, compiled.bytes()) {
             events::warning(&format!(
                 "compiled code cannot be kept in {}: {error}",
                 self.folder.display()
@@ -176,8 +170,8 @@ fn is_private(found: &fs::Metadata, rights: u32) -> bool {
     found.uid() == nix::unistd::geteuid().as_raw() && found.mode() & rights == 0
 }
 
-/// Digest of the code, the engine's version and its settings.
-fn name(engine: &Engine, wasm: &[u8]) -> String {
+/// Digest of the file, this program's version, the engine's version and its settings.
+fn name(engine: &Engine, file: &[u8]) -> String {
     struct Sink(Sha256);
     impl Hasher for Sink {
         fn write(&mut self, bytes: &[u8]) {
@@ -189,99 +183,13 @@ fn name(engine: &Engine, wasm: &[u8]) -> String {
     }
     let mut sink = Sink(Sha256::new());
     engine.precompile_compatibility_hash().hash(&mut sink);
-    sink.0.update((wasm.len() as u64).to_le_bytes());
-    sink.0.update(wasm);
+    sink.0.update(env!("CARGO_PKG_VERSION"));
+    sink.0.update((file.len() as u64).to_le_bytes());
+    sink.0.update(file);
     let digest = sink.0.finalize();
     let mut name: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
     name.push_str(ENDING);
     name
-}
-
-/// Compiled code, as the engine writes it. Only what this process compiled, or what [`Cache`] has
-/// found to be ours, becomes one.
-pub(crate) struct Compiled {
-    code: Vec<u8>,
-    was_cached: bool,
-}
-
-impl Compiled {
-    /// Compiles.
-    ///
-    /// # Errors
-    ///
-    /// What the compiler says.
-    pub(crate) fn new(engine: &Engine, wasm: &[u8], is_component: bool) -> wasmtime::Result<Self> {
-        let code = match is_component {
-            true => engine.precompile_component(wasm)?,
-            false => engine.precompile_module(wasm)?,
-        };
-        Ok(Compiled {
-            code,
-            was_cached: false,
-        })
-    }
-
-    /// A descriptor from which another process of this program can take the code. Nobody can change
-    /// what is in it any more (memfd_create(2), sealing).
-    ///
-    /// # Errors
-    ///
-    /// The system has no memory or no descriptor left.
-    pub(crate) fn share(&self) -> io::Result<OwnedFd> {
-        let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
-        let mut file = fs::File::from(memfd_create(c"sandsock-code", flags)?);
-        file.write_all(&self.code)?;
-        let seals = SealFlag::F_SEAL_WRITE | SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW;
-        fcntl(&file, FcntlArg::F_ADD_SEALS(seals | SealFlag::F_SEAL_SEAL))?;
-        Ok(file.into())
-    }
-
-    /// What [`Compiled::share`] has put into a descriptor.
-    ///
-    /// # Errors
-    ///
-    /// It cannot be read, or it is not sealed: somebody else's.
-    pub(crate) fn shared(file: OwnedFd) -> io::Result<Self> {
-        let file = fs::File::from(file);
-        let seals = SealFlag::from_bits_truncate(fcntl(&file, FcntlArg::F_GET_SEALS)?);
-        if !seals.contains(SealFlag::F_SEAL_WRITE) {
-            return Err(io::Error::other("compiled code that is not sealed"));
-        }
-        let mut code = vec![0; usize::try_from(file.metadata()?.len()).unwrap_or(0)];
-        std::os::unix::fs::FileExt::read_exact_at(&file, &mut code, 0)?;
-        Ok(Compiled {
-            code,
-            was_cached: true,
-        })
-    }
-
-    /// Whether it is a component's.
-    pub(crate) fn is_component(&self) -> bool {
-        matches!(
-            Engine::detect_precompiled(&self.code),
-            Some(Precompiled::Component)
-        )
-    }
-
-    pub(crate) fn was_cached(&self) -> bool {
-        self.was_cached
-    }
-
-    /// # Errors
-    ///
-    /// The code is not a module's, or not for this engine.
-    pub(crate) fn module(&self, engine: &Engine) -> wasmtime::Result<Module> {
-        // SAFETY: the type's invariant: the code is from our compiler and was written by nobody else.
-        unsafe { Module::deserialize(engine, &self.code) }
-    }
-
-    /// # Errors
-    ///
-    /// The code is not a component's, or not for this engine.
-    pub(crate) fn component(&self, engine: &Engine) -> wasmtime::Result<Component> {
-        // SAFETY: as for a module.
-        unsafe { Component::deserialize(engine, &self.code) }
-    }
 }
 
 #[cfg(test)]

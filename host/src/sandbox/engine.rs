@@ -46,13 +46,14 @@ const TABLE_ELEMENTS: u64 = 20_000;
 pub(crate) struct Engines;
 
 impl Engines {
-    /// For compiling: it sets no instance up.
+    /// For compiling: it sets no instance up. A process whose ticker is [`Ticker::Child`] is going to fork,
+    /// so that no thread may be left from it.
     ///
     /// # Errors
     ///
     /// The processor or system is not supported.
-    pub(crate) fn compiling() -> wasmtime::Result<Engine> {
-        Engine::new(&config())
+    pub(crate) fn compiling(ticker: Ticker) -> wasmtime::Result<Engine> {
+        Engine::new(config().parallel_compilation(ticker == Ticker::Thread))
     }
 
     /// For serving: with a pool for `instances` at one time of what a handler requires, and with what
@@ -75,6 +76,8 @@ impl Engines {
         )));
         let engine = Engine::new(&config)?;
         ticker.start(&engine)?;
+        // Made here once, and not in each child.
+        LazyLock::force(&RUNTIME);
         Ok(engine)
     }
 }

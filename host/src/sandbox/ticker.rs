@@ -23,7 +23,7 @@ pub enum Ticker {
     Child,
 }
 
-/// The engine of this child, for the signal handler.
+/// The engine of this child, for the signal handler: null, or leaked.
 static ENGINE: AtomicPtr<Engine> = AtomicPtr::new(ptr::null_mut());
 
 impl Ticker {
@@ -41,10 +41,16 @@ impl Ticker {
         }
     }
 
-    /// A request begins to run guest code of an engine that lives for as long as the process.
+    /// A request begins to run guest code.
     pub(crate) fn request(self, engine: &Engine) {
         if self == Ticker::Child {
-            ENGINE.store(ptr::from_ref(engine).cast_mut(), Relaxed);
+            // SAFETY: null, or what was leaked here.
+            let known = unsafe { ENGINE.load(Relaxed).as_ref() };
+            if !known.is_some_and(|known| Engine::same(known, engine)) {
+                // It must live for as long as the timer, which is as long as the process: a child's, as a
+                // rule, but whoever embeds us may run its handler wherever it likes.
+                ENGINE.store(Box::leak(Box::new(engine.clone())), Relaxed);
+            }
             start_timer();
         }
     }
@@ -71,7 +77,7 @@ fn handle_timer() -> wasmtime::Result<()> {
     let mut result = Ok(());
     HANDLED.call_once(|| {
         let tick = || {
-            // SAFETY: null, or an engine that lives for as long as its process.
+            // SAFETY: null, or leaked.
             if let Some(engine) = unsafe { ENGINE.load(Relaxed).as_ref() } {
                 engine.increment_epoch();
             }

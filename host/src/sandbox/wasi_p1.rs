@@ -48,7 +48,7 @@ pub(crate) fn errno_of(error: IoError) -> wasmtime::Result<i32> {
         IoError::TimedOut => errno::TIMEDOUT,
         IoError::BrokenPipe => errno::PIPE,
         IoError::ConnectionReset => errno::CONNRESET,
-        IoError::MessageTooLong => errno::MSGSIZE,
+        IoError::MessageTooLong | IoError::Amplifies => errno::MSGSIZE,
         IoError::NotConnected => errno::NOTCONN,
         IoError::Other(_) => errno::IO,
         IoError::Ended => return Err(trap(error)),

@@ -20,7 +20,7 @@ pub struct BindError {
 }
 
 impl BindError {
-    fn new(address: &ListenAddress, problem: String) -> Self {
+    pub(super) fn new(address: &ListenAddress, problem: String) -> Self {
         BindError {
             address: address.to_string(),
             problem,
@@ -37,14 +37,15 @@ pub(crate) fn bind_and_activate(
     address: &ListenAddress,
     options: &BindOptions,
 ) -> Result<Vec<Box<dyn Listener>>, BindError> {
-    let listeners = server_bind(address, options)?;
+    let listeners = server_bind(address, options, usize::MAX)?;
     for listener in &listeners {
         server_activate(&**listener, address, options)?;
     }
     Ok(listeners)
 }
 
-/// Python's `server_bind`: sockets that are bound and do not listen yet.
+/// Python's `server_bind`: sockets that are bound and do not listen yet, of a name with several addresses
+/// at most `most`.
 ///
 /// # Errors
 ///
@@ -52,6 +53,7 @@ pub(crate) fn bind_and_activate(
 pub(super) fn server_bind(
     address: &ListenAddress,
     options: &BindOptions,
+    most: usize,
 ) -> Result<Vec<Box<dyn Listener>>, BindError> {
     let fail = |problem| BindError::new(address, problem);
     match address {
@@ -79,7 +81,8 @@ pub(super) fn server_bind(
             if found.is_empty() {
                 return Err(fail(format!("`{host}` stands for no address")));
             }
-            bind_inet(&found, *transport, options).map_err(|error| fail(explain(&error, *port)))
+            bind_inet(&found, *transport, options, most)
+                .map_err(|error| fail(explain(&error, *port)))
         }
         ListenAddress::HandedOver(_) => Err(fail(
             "this socket is another program's: it was bound there".to_owned(),
@@ -111,11 +114,15 @@ fn bind_inet(
     addresses: &[SocketAddr],
     transport: Transport,
     options: &BindOptions,
+    most: usize,
 ) -> io::Result<Vec<Box<dyn Listener>>> {
     let mut listeners: Vec<Box<dyn Listener>> = Vec::new();
     let mut chosen = 0;
     let only = addresses.len() == 1;
     for address in addresses {
+        if listeners.len() == most {
+            break;
+        }
         let mut address = *address;
         if address.port() == 0 {
             address.set_port(chosen);

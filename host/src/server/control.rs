@@ -13,7 +13,7 @@ use crate::request::lock;
 pub(crate) struct Control {
     waker: Arc<Waker>,
     shutdown_request: AtomicBool,
-    /// The thread in `serve_forever`.
+    /// The thread in `serve_forever` or `handle_request`.
     running: Mutex<Option<ThreadId>>,
     is_shut_down: Condvar,
 }
@@ -56,7 +56,7 @@ impl Drop for Running<'_> {
     }
 }
 
-/// Ends a server's loop, from any thread.
+/// Ends a server's loop, from any thread and from hooks and handlers. It does not keep the server alive.
 #[derive(Clone)]
 pub struct ShutdownHandle(Arc<Control>);
 
@@ -65,14 +65,18 @@ impl ShutdownHandle {
         ShutdownHandle(control)
     }
 
-    /// Asks the loop to stop. A loop that has not started yet ends at once when it does.
+    /// Asks the loop to stop and does not wait. A loop that has not started yet ends at once when it does.
     pub fn request(&self) {
         self.0.shutdown_request.store(true, Release);
         self.0.waker.wake();
     }
 
-    /// Python's `shutdown`: asks the loop to stop and waits until it has. From the loop's own thread
-    /// (a hook, a serial handler) it does not wait, since it would wait for itself.
+    /// Python's `shutdown`: asks the loop to stop, which it does at once, and waits until it has; requests
+    /// in flight are for [`Server::server_close`](super::Server::server_close). From the loop's own thread
+    /// (a hook, a serial handler) it does not wait, since it would wait for itself. Where no loop runs it
+    /// returns, and the next loop ends at once; Python's waits for ever.
+    ///
+    /// A forked child has a copy of the server: what it shuts down is nobody's.
     pub fn shutdown(&self) {
         self.request();
         let mut running = lock(&self.0.running);

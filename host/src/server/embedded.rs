@@ -17,7 +17,9 @@ use crate::config::{ConcurrencyKind, Limits, ServiceOptions};
 use crate::handler::RequestHandler;
 
 /// Python's attributes of a server, with our defaults. Those of the socket are looked at by
-/// [`Server::server_bind`] and [`Server::server_activate`], the others when the first request is taken.
+/// [`Server::server_bind`] and [`Server::server_activate`]; those about closing and the timeout when they
+/// are needed; the others when the server serves for the first time, and not again.
+#[derive(Clone)]
 pub struct ServerOptions {
     /// What the log calls the service.
     pub name: String,
@@ -26,20 +28,24 @@ pub struct ServerOptions {
     /// How the socket is made: `request_queue_size`, `allow_reuse_address`, `allow_reuse_port`,
     /// `max_packet_size` and more.
     pub socket: BindOptions,
-    /// Python's mix-in.
+    /// Python's mix-in. [`ConcurrencyKind::Fork`] asks for a process with one thread, and for a `.wasm`
+    /// that was loaded with [`Loader::for_children`](crate::Loader::for_children); while the server lives,
+    /// SIGCHLD, SIGUSR1 and SIGUSR2 have handlers beside the program's own.
     pub concurrency: ConcurrencyKind,
-    /// With [`ConcurrencyKind::Fork`] Python's `max_children`; the same for threads, where Python has no
-    /// limit. At the limit accepting waits.
-    pub max_children: usize,
-    /// Requests in flight are cut when the server is closed.
+    /// Requests in flight, at which accepting waits: with [`ConcurrencyKind::Fork`] Python's `max_children`,
+    /// and the same for threads, where Python has no limit. `None` for 40 children, as in Python, or 1024
+    /// threads; [`ConcurrencyKind::Serial`] has one request at a time in any case.
+    pub max_children: Option<usize>,
+    /// Closing the server cuts the requests in flight; in Python they end with the program.
     pub daemon_threads: bool,
     /// Closing waits for requests in flight, for [`ServerOptions::shutdown_grace`]; then they are cut.
+    /// Without it they are left to themselves.
     pub block_on_close: bool,
     /// See [`ServerOptions::block_on_close`]. Python waits without a limit.
     pub shutdown_grace: Duration,
-    /// What bounds each request. For a `.wasm` they are those that it was loaded with, too.
+    /// What bounds each request. A `.wasm` has no more memory than it was loaded with, either.
     pub limits: Limits,
-    /// How long what a client still sends is read off after the reply.
+    /// How long what a client still sends is read off after the reply, so that it arrives.
     pub linger: Duration,
     /// What a subclass would override.
     pub hooks: Arc<dyn ServerHooks>,
@@ -47,24 +53,24 @@ pub struct ServerOptions {
 
 impl Default for ServerOptions {
     fn default() -> Self {
-        let (service, limits) = (ServiceOptions::default(), Limits::default());
+        let service = ServiceOptions::default();
         ServerOptions {
             name: "server".to_owned(),
             timeout: None,
-            socket: BindOptions::new(&service, &limits),
+            socket: BindOptions::default(),
             concurrency: service.concurrency,
-            max_children: service.concurrency.default_max_in_flight() as usize,
+            max_children: None,
             daemon_threads: false,
             block_on_close: true,
             shutdown_grace: service.shutdown_grace.into(),
-            limits,
+            limits: Limits::default(),
             linger: service.linger.into(),
             hooks: Arc::new(DefaultHooks),
         }
     }
 }
 
-/// A server for one address.
+/// A server for one address: `tcp://HOST:PORT`, `udp://HOST:PORT`, `unix:///PATH` or `unixgram:///PATH`.
 ///
 /// ```
 /// use std::io::{BufRead, Read, Write};
@@ -79,7 +85,7 @@ impl Default for ServerOptions {
 ///         Ok(())
 ///     }),
 /// )?;
-/// let address = server.server_address().expect("it is bound");
+/// let address = server.server_address().to_owned();
 /// let shutdown = server.shutdown_handle();
 /// let serving = std::thread::spawn(move || server.serve_forever(None));
 ///
@@ -94,18 +100,24 @@ impl Default for ServerOptions {
 /// serving.join().expect("no panic")?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+///
+/// What it logs are events of the crate `tracing`: a program that wants to see them sets a subscriber.
 pub struct Server {
     /// Python's attributes.
     pub options: ServerOptions,
     address: ListenAddress,
+    server_address: String,
     handler: Arc<dyn RequestHandler>,
     control: Arc<Control>,
     state: State,
 }
 
 enum State {
-    Unbound,
-    Bound(Box<dyn Listener>),
+    Closed,
+    Bound {
+        listener: Box<dyn Listener>,
+        is_active: bool,
+    },
     Serving {
         server: BaseServer,
         concurrency: Arc<dyn Concurrency>,
@@ -133,14 +145,56 @@ impl Server {
     ///
     /// [`ServerError`]; nothing is left bound then.
     pub fn new(address: &str, handler: impl RequestHandler + 'static) -> Result<Self, ServerError> {
+        Server::with_options(address, handler, ServerOptions::default())
+    }
+
+    /// Python's constructor of a class whose attributes were set: binds and listens.
+    ///
+    /// ```
+    /// use sandsock::config::ConcurrencyKind;
+    /// use sandsock::{BindOptions, Server, ServerOptions, handler_fn};
+    ///
+    /// let options = ServerOptions {
+    ///     concurrency: ConcurrencyKind::Serial,
+    ///     socket: BindOptions {
+    ///         request_queue_size: 5,
+    ///         ..BindOptions::default()
+    ///     },
+    ///     ..ServerOptions::default()
+    /// };
+    /// let server = Server::with_options("tcp://127.0.0.1:0", handler_fn(|_| Ok(())), options)?;
+    /// # Ok::<(), sandsock::ServerError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ServerError`]; nothing is left bound then.
+    pub fn with_options(
+        address: &str,
+        handler: impl RequestHandler + 'static,
+        options: ServerOptions,
+    ) -> Result<Self, ServerError> {
         let mut server = Server::unbound(address, handler)?;
+        server.options = options;
         server.server_bind()?;
         server.server_activate()?;
         Ok(server)
     }
 
-    /// Python's constructor with `bind_and_activate=False`: set the options, then call
-    /// [`Server::server_bind`] and [`Server::server_activate`].
+    /// Python's constructor with `bind_and_activate=False`: [`Server::server_bind`] and
+    /// [`Server::server_activate`] are for the caller, and between them what the socket needs beside.
+    ///
+    /// ```
+    /// use sandsock::{Server, handler_fn};
+    ///
+    /// let mut server = Server::unbound("tcp://127.0.0.1:0", handler_fn(|_| Ok(())))?;
+    /// assert_eq!("tcp://127.0.0.1:0", server.server_address());
+    /// server.options.socket.allow_reuse_port = true;
+    /// server.server_bind()?;
+    /// assert_ne!("tcp://127.0.0.1:0", server.server_address());
+    /// server.server_activate()?;
+    /// # Ok::<(), sandsock::ServerError>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -149,48 +203,71 @@ impl Server {
         address: &str,
         handler: impl RequestHandler + 'static,
     ) -> Result<Self, ServerError> {
+        let address: ListenAddress = address.parse()?;
         Ok(Server {
             options: ServerOptions::default(),
-            address: address.parse()?,
+            server_address: address.to_string(),
+            address,
             handler: Arc::new(handler),
             control: Arc::new(Control::new()?),
-            state: State::Unbound,
+            state: State::Closed,
         })
     }
 
-    /// Binds. A name that stands for several addresses is bound at the first, as in Python.
+    /// Binds; a Unix socket has its file from here on. Of a name with several addresses it is the first that
+    /// this machine has.
     ///
     /// # Errors
     ///
-    /// [`BindError`]; nothing is left bound then.
+    /// [`BindError`], also where it is bound already. What was bound before still is, and nothing else.
     pub fn server_bind(&mut self) -> Result<(), BindError> {
-        let bound = server_bind(&self.address, &self.options.socket)?;
-        // There is at least one.
-        self.state = bound
-            .into_iter()
-            .next()
-            .map_or(State::Unbound, State::Bound);
+        if self.listener().is_some() {
+            return Err(self.misused("it is bound already: call server_close first"));
+        }
+        let options = BindOptions {
+            receive_timeout: self.options.limits.idle_timeout,
+            ..self.options.socket.clone()
+        };
+        if let Some(listener) = server_bind(&self.address, &options, 1)?.pop() {
+            self.server_address = listener.server_address();
+            self.state = State::Bound {
+                // Packets come as soon as there is a name to send them to: listen(2) is for connections.
+                is_active: listener.transport().is_datagram(),
+                listener,
+            };
+        }
         Ok(())
     }
 
-    /// Listens; before it, connections are refused.
+    /// Listens; before it, connections are refused. For datagrams, as in Python, there is nothing to do.
     ///
     /// # Errors
     ///
-    /// [`BindError`]: listen(2) fails. Before [`Server::server_bind`] there is nothing to do.
+    /// [`BindError`]: listen(2) fails, or it is not bound.
     pub fn server_activate(&mut self) -> Result<(), BindError> {
-        match self.listener() {
-            Some(listener) => server_activate(listener, &self.address, &self.options.socket),
-            None => Ok(()),
+        let Some(listener) = self.listener() else {
+            return Err(self.misused("it is not bound: call server_bind first"));
+        };
+        server_activate(listener, &self.address, &self.options.socket)?;
+        if let State::Bound { is_active, .. } = &mut self.state {
+            *is_active = true;
         }
+        Ok(())
     }
 
-    /// What the system says after [`Server::server_bind`], as `tcp://127.0.0.1:9999`.
-    pub fn server_address(&self) -> Option<String> {
-        self.listener().map(Listener::server_address)
+    fn misused(&self, problem: &str) -> BindError {
+        BindError::new(&self.address, problem.to_owned())
     }
 
-    /// The listener's descriptor, for another program's loop; `None` before [`Server::server_bind`].
+    /// What was asked for; from [`Server::server_bind`] on what the system says, as `tcp://127.0.0.1:9999`.
+    /// It stays when the server is closed.
+    pub fn server_address(&self) -> &str {
+        &self.server_address
+    }
+
+    /// The listener's descriptor, for a loop of the caller's; `None` while it is not bound, which is why a
+    /// `Server` is no [`AsFd`](std::os::fd::AsFd), but what is returned is one. Where it is readable,
+    /// [`Server::handle_request`] with a `timeout` of zero serves one request and does not wait for another.
     pub fn fileno(&self) -> Option<BorrowedFd<'_>> {
         self.listener().map(Listener::fileno)
     }
@@ -201,18 +278,22 @@ impl Server {
     }
 
     /// Serves until [`ShutdownHandle::shutdown`]; it can be called again afterwards. `poll_interval` is
-    /// the beat of [`ServerHooks::service_actions`] where no request comes, and shutdown does not wait
-    /// for it.
+    /// the beat of [`ServerHooks::service_actions`] where no request comes (Python: 0.5 s; `None` for none),
+    /// and shutdown does not wait for it.
+    ///
+    /// With [`ConcurrencyKind::Serial`] and [`ConcurrencyKind::Fork`] requests are served on the stack of the
+    /// thread that calls this.
     ///
     /// # Errors
     ///
-    /// The server is not bound, or `fork` is asked for in a process with several threads.
+    /// The server does not listen, or `fork` is asked for in a process with several threads.
     pub fn serve_forever(&mut self, poll_interval: Option<Duration>) -> io::Result<()> {
         self.base()?.serve_forever(poll_interval);
         Ok(())
     }
 
     /// Serves one request, or calls [`ServerHooks::handle_timeout`] after [`ServerOptions::timeout`].
+    /// [`ShutdownHandle::shutdown`] ends the wait, where Python's does nothing.
     ///
     /// # Errors
     ///
@@ -223,15 +304,20 @@ impl Server {
         Ok(())
     }
 
-    /// Closes the listener. What becomes of requests in flight is for
-    /// [`ServerOptions::block_on_close`] and [`ServerOptions::daemon_threads`] to say. Dropping the
-    /// server does the same.
+    /// Closes the listener. What becomes of requests in flight is for [`ServerOptions::block_on_close`] and
+    /// [`ServerOptions::daemon_threads`] to say. Once is enough, more do nothing; dropping the server does the
+    /// same. It can be bound again.
     pub fn server_close(&mut self) {
-        // Taken out, so that a listener is closed here in any case.
-        let State::Serving { concurrency, .. } = std::mem::replace(&mut self.state, State::Unbound)
+        let state = std::mem::replace(&mut self.state, State::Closed);
+        let State::Serving {
+            server,
+            concurrency,
+        } = state
         else {
             return;
         };
+        // First, so that nobody waits to be accepted while requests in flight end.
+        drop(server);
         if self.options.daemon_threads {
             concurrency.close(Duration::ZERO);
         } else if self.options.block_on_close {
@@ -241,18 +327,22 @@ impl Server {
 
     fn listener(&self) -> Option<&dyn Listener> {
         match &self.state {
-            State::Unbound => None,
-            State::Bound(listener) => Some(&**listener),
+            State::Closed => None,
+            State::Bound { listener, .. } => Some(&**listener),
             State::Serving { server, .. } => Some(server.listener()),
         }
     }
 
-    /// The loop, made at the first request from what the options say then.
+    /// The loop, made for the first request from what the options say then.
     fn base(&mut self) -> io::Result<&BaseServer> {
-        if matches!(self.state, State::Bound(_)) {
+        if let State::Bound {
+            is_active: true, ..
+        } = &self.state
+        {
             let service = Arc::new(self.service());
             let concurrency = self.concurrency(service.clone())?;
-            if let State::Bound(listener) = std::mem::replace(&mut self.state, State::Unbound) {
+            if let State::Bound { listener, .. } = std::mem::replace(&mut self.state, State::Closed)
+            {
                 let quota = Arc::new(Quota::new(None));
                 let control = self.control.clone();
                 let server =
@@ -265,7 +355,11 @@ impl Server {
         }
         match &self.state {
             State::Serving { server, .. } => Ok(server),
-            _ => Err(io::Error::new(
+            State::Bound { .. } => Err(io::Error::new(
+                io::ErrorKind::NotConnected,
+                "the server does not listen: call server_activate first",
+            )),
+            State::Closed => Err(io::Error::new(
                 io::ErrorKind::NotConnected,
                 "the server is not bound: call server_bind and server_activate first",
             )),
@@ -287,8 +381,12 @@ impl Server {
         let process: Arc<Process> = Arc::new(move |request, told| {
             service.process_request_thread(request, told);
         });
-        let max = self.options.max_children;
-        Ok(match self.options.concurrency {
+        let kind = self.options.concurrency;
+        let max = self
+            .options
+            .max_children
+            .unwrap_or(kind.default_max_in_flight() as usize);
+        Ok(match kind {
             ConcurrencyKind::Serial => Arc::new(Serial::new(process)),
             ConcurrencyKind::Threads => Arc::new(Threads::new(max, process)),
             ConcurrencyKind::Fork => Arc::new(Fork::new(

@@ -4,13 +4,14 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Mutex;
 
+use nix::errno::Errno;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::socket::{getsockopt, sockopt};
 use socket2::{Domain, Socket, Type};
 
 use super::listener::{Accepted, BindOptions, Listener};
 use super::socket_file::SocketName;
-use super::tcp::TcpServer;
+use super::tcp::{ConnectionOptions, TcpServer};
 use super::udp::UdpServer;
 use super::unix::{UnixDatagramServer, UnixStreamServer};
 use crate::address::{Endpoint, Transport};
@@ -27,16 +28,27 @@ pub(crate) fn handed_over(
     name: &str,
     options: &BindOptions,
 ) -> io::Result<Box<dyn Listener>> {
-    let is_listening = getsockopt(&fd, sockopt::AcceptConn)?;
+    let is_listening = getsockopt(&fd, sockopt::AcceptConn).map_err(|error| match error {
+        Errno::ENOTSOCK => io::Error::other(
+            "it is not a socket (one request through a pipe or a file is what `sandsock run` is for)",
+        ),
+        error => error.into(),
+    })?;
     let socket = Socket::from(fd);
     socket.set_cloexec(true)?;
-    Ok(match transport(&socket)? {
+    let transport = transport(&socket)?;
+    if transport.is_datagram() && !can_receive(&socket)? {
+        return Err(io::Error::other(
+            "it is a datagram socket that is not bound",
+        ));
+    }
+    Ok(match transport {
         Transport::Udp => Box::new(UdpServer::new(socket, options)?),
         Transport::UnixDatagram => {
             let name = socket_name(&socket, name)?;
             Box::new(UnixDatagramServer::new(socket, name, options)?)
         }
-        Transport::Tcp if is_listening => Box::new(TcpServer::new(socket, options)?),
+        Transport::Tcp if is_listening => Box::new(TcpServer::handed_over(socket, options)?),
         Transport::UnixStream if is_listening => {
             let name = socket_name(&socket, name)?;
             Box::new(UnixStreamServer::new(socket, name)?)
@@ -55,6 +67,15 @@ fn transport(socket: &Socket) -> io::Result<Transport> {
             "it is a socket of another kind: TCP, UDP, Unix streams and Unix datagrams are served",
         )),
     }
+}
+
+/// Nobody can send to a socket without an address, but who it is connected with.
+fn can_receive(socket: &Socket) -> io::Result<bool> {
+    Ok(match Endpoint::from(&socket.local_addr()?) {
+        Endpoint::Inet(address) => address.port() != 0,
+        Endpoint::Unnamed => socket.peer_addr().is_ok(),
+        Endpoint::Path(_) | Endpoint::Abstract(_) => true,
+    })
 }
 
 fn socket_name(socket: &Socket, handed_over_as: &str) -> io::Result<SocketName> {
@@ -87,9 +108,9 @@ impl OneConnection {
         })?;
         // As a connection has it that was accepted here.
         socket.set_nonblocking(false)?;
-        socket.set_read_timeout(options.receive_timeout)?;
-        if transport == Transport::Tcp {
-            socket.set_tcp_nodelay(options.disable_nagle_algorithm)?;
+        match transport {
+            Transport::Tcp => ConnectionOptions::new(options).set(&socket)?,
+            _ => socket.set_read_timeout(options.receive_timeout)?,
         }
         Ok(OneConnection {
             name: name.to_owned(),

@@ -68,6 +68,9 @@ pub struct BindOptions {
     pub max_packet_size: usize,
     /// Mode and owner of a Unix socket's file.
     pub socket_file: SocketFile,
+    /// What a UDP client is sent is no longer than so many times its question, headers counted with both:
+    /// see [`crate::config::AdmissionOptions::max_amplification`].
+    pub max_amplification: Option<u32>,
     /// A longer packet is served cut off, as in Python, and not dropped.
     pub cut_long_packets: bool,
     /// A handler that wrote nothing answers a packet with an empty one, as Python's
@@ -75,7 +78,10 @@ pub struct BindOptions {
     pub reply_to_nothing: bool,
     /// A Unix socket that no server stands behind any more is removed, and its path taken.
     pub replace_stale_socket: bool,
-    /// The time after which a read gives up, as the listener's connections inherit it.
+    /// The time after which a read gives up, as the listener's connections inherit it; [`Server`] sets it to
+    /// its limits' idle timeout.
+    ///
+    /// [`Server`]: super::Server
     pub receive_timeout: Option<Duration>,
 }
 
@@ -96,11 +102,18 @@ impl BindOptions {
                 mode: service.socket_mode,
                 owner: service.socket_owner.clone(),
             },
+            max_amplification: None,
             cut_long_packets: as_python,
             reply_to_nothing: as_python,
             replace_stale_socket: !as_python,
             receive_timeout: limits.idle_timeout,
         }
+    }
+}
+
+impl Default for BindOptions {
+    fn default() -> Self {
+        BindOptions::new(&ServiceOptions::default(), &Limits::default())
     }
 }
 

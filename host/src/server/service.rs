@@ -9,12 +9,13 @@ use std::time::Duration;
 use super::ServerHooks;
 use super::listener::Accepted;
 use crate::address::Transport;
+use crate::admission::Admission;
 use crate::concurrency::{Counting, Lost};
-use crate::config::Limits;
+use crate::config::{AdmissionOptions, Limits};
 use crate::events::{self, RequestEnded};
-use crate::handler::{Ended, Failure, Handled, RequestHandler};
+use crate::handler::{Ended, Failure, Handled, RequestHandler, panic_text};
 use crate::outcome::Outcome;
-use crate::request::Request;
+use crate::request::{IoError, Request};
 
 /// A handler with what bounds its requests; all listeners of a service share it.
 pub(crate) struct Service {
@@ -25,6 +26,7 @@ pub(crate) struct Service {
     linger: Duration,
     counters: Counting,
     pub(super) hooks: Arc<dyn ServerHooks>,
+    pub(super) admission: Admission,
 }
 
 impl Service {
@@ -43,7 +45,14 @@ impl Service {
             linger,
             counters: Counting::default(),
             hooks,
+            admission: Admission::new(AdmissionOptions::default()),
         }
+    }
+
+    /// Lets in whom the operator lets in.
+    pub(crate) fn admitting(mut self, options: &AdmissionOptions) -> Self {
+        self.admission = Admission::new(options.clone());
+        self
     }
 
     /// Numbers its requests together with the other processes of the service.
@@ -98,11 +107,7 @@ impl Service {
         self.log(&request, &ended);
         told(ended.outcome);
         let may_drain = request.shutdown_request();
-        if ended.detail.is_some() {
-            let handle = || self.hooks.handle_error(request.client_address(), &ended);
-            // The panic itself is told by the program's panic hook; the request has ended anyhow.
-            let _ = catch_unwind(AssertUnwindSafe(handle));
-        }
+        self.handle_error(&request, &ended);
         if may_drain {
             request.drain(self.linger);
         }
@@ -112,14 +117,25 @@ impl Service {
 
     /// No thread or process was to be had for a request: its connection is closed.
     pub(super) fn not_served(&self, request: &Request, error: &std::io::Error) {
-        self.lost(&Lost {
-            id: request.id(),
-            client_address: request.client_address().clone(),
-            duration: request.started().elapsed(),
+        let ended = Ended {
             outcome: Outcome::HostError,
-            detail: format!("no thread or process is to be had: {error}"),
-        });
+            duration: request.started().elapsed(),
+            cpu: Duration::ZERO,
+            memory_peak: 0,
+            log_dropped: 0,
+            detail: Some(format!("no thread or process is to be had: {error}")),
+        };
+        self.log(request, &ended);
         request.shutdown_request();
+        self.handle_error(request, &ended);
+    }
+
+    fn handle_error(&self, request: &Request, ended: &Ended) {
+        if ended.detail.is_some() {
+            let handle = || self.hooks.handle_error(request, ended);
+            // The panic itself is told by the program's panic hook; the request has ended anyhow.
+            let _ = catch_unwind(AssertUnwindSafe(handle));
+        }
     }
 
     /// The event of a request whose process has ended without telling it.
@@ -128,6 +144,7 @@ impl Service {
             service: &self.name,
             id: lost.id,
             client: &lost.client_address,
+            peer: None,
             outcome: lost.outcome,
             duration: lost.duration,
             cpu: Duration::ZERO,
@@ -144,6 +161,7 @@ impl Service {
             service: &self.name,
             id: request.id(),
             client: request.client_address(),
+            peer: request.peer_credentials(),
             outcome: ended.outcome,
             duration: ended.duration,
             cpu: ended.cpu,
@@ -172,6 +190,10 @@ fn end_request(request: &Request, handled: Handled) -> Ended {
     if let Err(error) = sent {
         detail.get_or_insert_with(|| format!("the reply could not be sent: {error}"));
     }
+    // The handler knows only that its write has failed.
+    if let Some(detail) = detail.as_mut().filter(|_| request.amplifies()) {
+        *detail = format!("{detail}: {}", IoError::Amplifies);
+    }
     let mut log = request.log();
     log.finish();
     request.end();
@@ -192,12 +214,4 @@ fn end_request(request: &Request, handled: Handled) -> Ended {
 /// Python's `close_request`: the last owner closes the descriptor.
 fn close_request(request: Arc<Request>) {
     drop(request);
-}
-
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
-    panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("no message")
 }

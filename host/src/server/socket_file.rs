@@ -2,10 +2,11 @@
 
 use std::fs;
 use std::os::fd::AsFd;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::fs::{MetadataExt, lchown};
 use std::path::{Path, PathBuf};
 
-use nix::sys::stat::{Mode, fchmod};
+use nix::fcntl::AT_FDCWD;
+use nix::sys::stat::{FchmodatFlags, Mode, fchmod, fchmodat};
 use nix::unistd::{Group, User};
 
 use crate::address::Transport;
@@ -34,12 +35,14 @@ impl SocketFile {
     pub(super) fn after_bind(&self, path: &Path) -> Result<(), String> {
         if let Some(owner) = &self.owner {
             let (user, group) = ids(owner)?;
-            chown(path, user, group).map_err(|error| {
+            // Not what a link leads to that somebody else might have put there.
+            lchown(path, user, group).map_err(|error| {
                 format!("its owner cannot be `{owner}`: {error}; only root may give a file away")
             })?;
         }
         if let Some(mode) = self.mode {
-            fs::set_permissions(path, fs::Permissions::from_mode(mode))
+            let mode_bits = Mode::from_bits_truncate(mode);
+            fchmodat(AT_FDCWD, path, mode_bits, FchmodatFlags::NoFollowSymlink)
                 .map_err(|error| format!("its mode cannot be set to {mode:o}: {error}"))?;
         }
         Ok(())

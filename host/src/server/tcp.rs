@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 
 use super::listener::{Accepted, BindOptions, Listener};
 use crate::address::{Endpoint, Transport};
@@ -15,7 +15,10 @@ use crate::request::Stream;
 pub(super) struct TcpServer {
     socket: Socket,
     address: SocketAddr,
-    receive_timeout: Option<Duration>,
+    options: ConnectionOptions,
+    /// Connections have their options from the listener. Not those that waited in its queue when it was
+    /// handed over to us.
+    is_ours: bool,
 }
 
 impl TcpServer {
@@ -28,23 +31,28 @@ impl TcpServer {
         let socket = inet_socket(address, Type::STREAM, Protocol::TCP, options)?;
         socket.set_reuse_address(options.allow_reuse_address)?;
         socket.bind(&address.into())?;
-        TcpServer::new(socket, options)
+        TcpServer::new(socket, true, options)
     }
 
-    /// A server on a socket that is bound.
+    /// A server on a socket that another program has bound.
     ///
     /// # Errors
     ///
     /// What the system says.
-    pub(super) fn new(socket: Socket, options: &BindOptions) -> io::Result<Self> {
-        // Linux: connections inherit these from their listener, which spares each of them the calls.
-        socket.set_tcp_nodelay(options.disable_nagle_algorithm)?;
-        socket.set_read_timeout(options.receive_timeout)?;
+    pub(super) fn handed_over(socket: Socket, options: &BindOptions) -> io::Result<Self> {
+        TcpServer::new(socket, false, options)
+    }
+
+    fn new(socket: Socket, is_ours: bool, options: &BindOptions) -> io::Result<Self> {
+        let options = ConnectionOptions::new(options);
+        // Linux: connections inherit them from their listener, which spares each of them the calls.
+        options.set(&socket)?;
         socket.set_nonblocking(true)?;
         Ok(TcpServer {
             address: local_address(&socket)?,
             socket,
-            receive_timeout: options.receive_timeout,
+            options,
+            is_ours,
         })
     }
 
@@ -74,11 +82,50 @@ impl Listener for TcpServer {
     fn get_request(&self) -> io::Result<Option<Accepted>> {
         // accept4(2): on Linux the connection does not inherit O_NONBLOCK.
         let (socket, address) = self.socket.accept()?;
+        if !self.is_ours {
+            self.options.set(&socket)?;
+        }
         Ok(Some(Accepted {
             client_address: Endpoint::from(&address),
-            connection: Box::new(Stream::new(socket, self.receive_timeout)),
+            connection: Box::new(Stream::new(socket, self.options.receive_timeout)),
         }))
     }
+}
+
+/// What every connection has.
+#[derive(Clone, Copy)]
+pub(super) struct ConnectionOptions {
+    receive_timeout: Option<Duration>,
+    nodelay: bool,
+}
+
+impl ConnectionOptions {
+    pub(super) fn new(options: &BindOptions) -> Self {
+        ConnectionOptions {
+            receive_timeout: options.receive_timeout,
+            nodelay: options.disable_nagle_algorithm,
+        }
+    }
+
+    pub(super) fn set(self, socket: &Socket) -> io::Result<()> {
+        socket.set_tcp_nodelay(self.nodelay)?;
+        socket.set_read_timeout(self.receive_timeout)?;
+        notice_vanished_peers(socket, self.receive_timeout)
+    }
+}
+
+/// A peer that has vanished says nothing, not even that. One that is silent is asked whether it is there;
+/// one that does not take what it was sent is given up, as is what the system still holds for it after the
+/// connection was closed (tcp(7)).
+fn notice_vanished_peers(socket: &Socket, idle_timeout: Option<Duration>) -> io::Result<()> {
+    let keepalive = TcpKeepalive::new()
+        .with_time(Duration::from_secs(60))
+        .with_interval(Duration::from_secs(10))
+        .with_retries(6);
+    socket.set_tcp_keepalive(&keepalive)?;
+    // Packets are lost, and sent again after a while: not every short silence is an end.
+    let shortest = Duration::from_secs(30);
+    socket.set_tcp_user_timeout(idle_timeout.map(|timeout| timeout.max(shortest)))
 }
 
 /// listen(2) takes an `int`.
@@ -109,4 +156,29 @@ pub(super) fn local_address(socket: &Socket) -> io::Result<SocketAddr> {
         .local_addr()?
         .as_socket()
         .ok_or_else(|| io::ErrorKind::AddrNotAvailable.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Limits, ServiceOptions};
+
+    #[test]
+    fn connections_inherit_what_notices_a_vanished_peer() {
+        let options = BindOptions::new(&ServiceOptions::default(), &Limits::default());
+        let any = "127.0.0.1:0".parse().unwrap();
+        let server = TcpServer::server_bind(any, &options).unwrap();
+        server.server_activate(1).unwrap();
+        let _client = std::net::TcpStream::connect(server.address).unwrap();
+        let (connection, _) = server.socket.accept().unwrap();
+        assert!(connection.keepalive().unwrap());
+        assert_eq!(
+            Duration::from_secs(60),
+            connection.tcp_keepalive_time().unwrap()
+        );
+        assert_eq!(
+            Limits::default().idle_timeout,
+            connection.tcp_user_timeout().unwrap()
+        );
+    }
 }

@@ -226,7 +226,7 @@ struct Hooks {
 }
 
 impl ServerHooks for Arc<Hooks> {
-    fn verify_request(&self, _client_address: &Endpoint) -> Result<bool, String> {
+    fn verify_request(&self, _request: &Request) -> Result<bool, String> {
         match self.verified.fetch_add(1, SeqCst) {
             0 => Ok(false),
             1 => Err("cannot decide".to_owned()),

@@ -12,7 +12,7 @@ use super::listener::{Accepted, BindOptions, Listener};
 use super::tcp::{inet_socket, local_address};
 use crate::address::Transport;
 use crate::config::LONGEST_UDP_PACKET;
-use crate::request::{Datagram, lock};
+use crate::request::{Datagram, Replies, lock};
 
 /// A bound UDP socket.
 pub(super) struct UdpServer {
@@ -81,7 +81,7 @@ pub(super) struct Packets {
     /// Room for the longest packet, used again for each.
     buffer: Mutex<Vec<u8>>,
     cut_long_packets: bool,
-    reply_to_nothing: bool,
+    replies: Replies,
 }
 
 impl Packets {
@@ -94,7 +94,10 @@ impl Packets {
             socket: Arc::new(socket),
             buffer: Mutex::new(vec![0; max_packet_size]),
             cut_long_packets: options.cut_long_packets,
-            reply_to_nothing: options.reply_to_nothing,
+            replies: Replies {
+                to_nothing: options.reply_to_nothing,
+                max_amplification: options.max_amplification,
+            },
         }
     }
 
@@ -113,7 +116,7 @@ impl Packets {
                 self.socket.clone(),
                 peer,
                 packet.to_vec(),
-                self.reply_to_nothing,
+                self.replies,
             )),
         }))
     }

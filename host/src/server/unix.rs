@@ -20,8 +20,9 @@ use crate::request::Stream;
 
 /// A listening Unix stream socket.
 pub(super) struct UnixStreamServer {
-    socket: Socket,
+    // Before the socket, so that it goes first: a file whose socket is closed is the next server's.
     name: SocketName,
+    socket: Socket,
 }
 
 impl UnixStreamServer {
@@ -42,7 +43,7 @@ impl UnixStreamServer {
     /// What the system says.
     pub(super) fn new(socket: Socket, name: SocketName) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
-        Ok(UnixStreamServer { socket, name })
+        Ok(UnixStreamServer { name, socket })
     }
 }
 
@@ -74,8 +75,9 @@ impl Listener for UnixStreamServer {
 
 /// A bound Unix datagram socket.
 pub(super) struct UnixDatagramServer {
-    packets: Packets,
+    // As above.
     name: SocketName,
+    packets: Packets,
 }
 
 impl UnixDatagramServer {
@@ -98,8 +100,8 @@ impl UnixDatagramServer {
         let max_packet_size = options.max_packet_size.min(LONGEST_UNIX_PACKET);
         let socket = DatagramSocket::new(socket, max_packet_size)?;
         Ok(UnixDatagramServer {
-            packets: Packets::new(socket, max_packet_size, options),
             name,
+            packets: Packets::new(socket, max_packet_size, options),
         })
     }
 }

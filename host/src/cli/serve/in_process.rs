@@ -7,9 +7,11 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use anyhow::Context;
+use sd_notify::NotifyState;
 
+use super::notify::notify;
 use super::sockets::Sockets;
-use super::{Ended, Message, ServeArgs, listening, notify};
+use super::{Ended, Message, ServeArgs, listening};
 use crate::concurrency::{Concurrency, Process, Serial, Threads};
 use crate::config::ConcurrencyKind;
 use crate::handler::WasmHandler;
@@ -34,13 +36,14 @@ impl InProcess {
         handler: Arc<WasmHandler>,
         messages: &Sender<Message>,
     ) -> anyhow::Result<Self> {
-        let service = Arc::new(Service::new(
+        let service = Service::new(
             name,
             handler,
             args.handler.limits.limits(),
             args.service.linger.into(),
             Arc::new(DefaultHooks),
-        ));
+        );
+        let service = Arc::new(service.admitting(&args.admission));
         let serving = service.clone();
         let process: Arc<Process> = Arc::new(move |request, told| {
             serving.process_request_thread(request, told);
@@ -97,7 +100,7 @@ impl InProcess {
                 listening(name, &address);
             }
         }
-        notify(sd_notify::NotifyState::Ready);
+        notify(&[NotifyState::Ready]);
         Ok(running)
     }
 

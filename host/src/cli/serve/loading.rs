@@ -10,10 +10,10 @@ use anyhow::Context;
 
 use super::Message;
 use crate::cli::HandlerArgs;
+use crate::cli::compile::CompileProcess;
 use crate::config::ConcurrencyKind;
 use crate::events;
 use crate::handler::{Loader, WasmHandler};
-use crate::sandbox::Ticker;
 
 /// What was read, in the form that the concurrency of the service needs.
 pub(super) enum Loaded {
@@ -36,9 +36,10 @@ impl Loading {
         let mut loader = args.loader(in_flight)?;
         let forks = concurrency == ConcurrencyKind::Fork;
         if forks {
-            loader.for_children();
+            loader = loader.for_children();
         }
         let service = args.service_name();
+        let compiler = CompileProcess::new(&args.load);
         // One that waits is enough: what it will read is the newest.
         let (again, wanted) = mpsc::sync_channel(1);
         let loading = Loading(again);
@@ -47,7 +48,7 @@ impl Loading {
             .name("loading".to_owned())
             .spawn(move || {
                 while wanted.recv().is_ok() {
-                    let loaded = load(&loader, &service, forks);
+                    let loaded = load(&loader, &compiler, &service, forks);
                     // Nobody receives where the program is at its end.
                     let _ = messages.send(Message::Loaded(loaded));
                 }
@@ -63,16 +64,13 @@ impl Loading {
     }
 }
 
-impl Loader {
-    /// Instances run in forked children: each has one, and no thread.
-    pub(in crate::cli) fn for_children(&mut self) {
-        self.instances = 1;
-        self.ticker = Ticker::Child;
-    }
-}
-
-fn load(loader: &Loader, service: &str, forks: bool) -> anyhow::Result<Loaded> {
-    let (handler, compiled) = WasmHandler::load_for_others(loader)
+fn load(
+    loader: &Loader,
+    compiler: &CompileProcess,
+    service: &str,
+    forks: bool,
+) -> anyhow::Result<Loaded> {
+    let (handler, compiled) = WasmHandler::compiled_by(compiler, loader)
         .with_context(|| format!("cannot serve {}", loader.path.display()))?;
     let info = handler.info();
     events::loaded(

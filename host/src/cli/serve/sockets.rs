@@ -1,12 +1,14 @@
 //! From an address to listeners: bound here, or handed over by another program.
 
+use std::ffi::OsString;
 use std::fs::OpenOptions;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, anyhow};
 use nix::fcntl::{FcntlArg, fcntl};
-use nix::sys::stat::fstat;
+use nix::sys::stat::{FileStat, SFlag, fstat};
 use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout};
 
 use crate::address::ListenAddress;
@@ -50,14 +52,16 @@ impl Sockets {
 }
 
 /// Takes what an address of scheme `fd` names; nothing for another. It has to come before the program
-/// opens anything of its own.
+/// opens anything of its own, and before it has threads.
 pub(super) fn take(address: &ListenAddress) -> anyhow::Result<Vec<HandedOver>> {
     let ListenAddress::HandedOver(name) = address else {
         return Ok(Vec::new());
     };
+    // SAFETY: no thread was started yet that could read the environment meanwhile.
+    let named = unsafe { sd_notify::listen_fds_with_names_and_unset_env() };
     let numbers = match name.parse::<RawFd>() {
         Ok(number) => vec![number],
-        Err(_) => by_name(name)?,
+        Err(_) => by_name(name, named)?,
     };
     let taken = numbers
         .into_iter()
@@ -75,13 +79,16 @@ pub(super) fn take(address: &ListenAddress) -> anyhow::Result<Vec<HandedOver>> {
 }
 
 /// systemd's names (sd_listen_fds(3)): several sockets can have the same.
-fn by_name(wanted: &str) -> anyhow::Result<Vec<RawFd>> {
+fn by_name(
+    wanted: &str,
+    handed_over: io::Result<impl Iterator<Item = (RawFd, String)>>,
+) -> anyhow::Result<Vec<RawFd>> {
     let explain = || {
         format!(
             "no socket by the name `{wanted}` was handed over: LISTEN_FDS, LISTEN_FDNAMES and LISTEN_PID say which were"
         )
     };
-    let found: Vec<_> = sd_notify::listen_fds_with_names()
+    let found: Vec<_> = handed_over
         .with_context(explain)?
         .filter(|(_, name)| name == wanted)
         .map(|(number, _)| number)
@@ -93,9 +100,6 @@ fn by_name(wanted: &str) -> anyhow::Result<Vec<RawFd>> {
 }
 
 fn take_number(number: RawFd) -> anyhow::Result<OwnedFd> {
-    if number < 0 {
-        bail!("a descriptor's number is not negative");
-    }
     // SAFETY: it is looked at for the length of these calls; a number without a descriptor is an error
     // of theirs.
     let found = unsafe { BorrowedFd::borrow_raw(number) };
@@ -130,6 +134,17 @@ fn silence(taken: &[HandedOver]) -> anyhow::Result<()> {
         dup2_stderr(&nothing)?;
     }
     Ok(())
+}
+
+/// Whether standard error is a client's that this command line says to serve. It is to see nothing of
+/// ours, not even that the rest of the line is wrong.
+pub(in crate::cli) fn client_has_stderr() -> bool {
+    let serves = |argument: OsString| argument.as_bytes().starts_with(b"fd://");
+    let is_socket =
+        |found: FileStat| found.st_mode & SFlag::S_IFMT.bits() == SFlag::S_IFSOCK.bits();
+    std::env::args_os().any(serves)
+        && fstat(io::stderr()).is_ok_and(is_socket)
+        && inode(&io::stdin()) == inode(&io::stderr())
 }
 
 /// What tells files apart; two descriptors of one socket have the same.

@@ -5,11 +5,10 @@
 //! the system gives them to this process.
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ExitStatus};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Acquire;
-use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -18,13 +17,16 @@ use nix::sys::prctl::set_child_subreaper;
 use nix::sys::signal::{self, Signal, kill, killpg};
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, socketpair};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
-use nix::unistd::{Pid, getpid};
+use nix::unistd::Pid;
+use sd_notify::NotifyState;
 
+use super::notify::notify;
 use super::sockets::Sockets;
-use super::{Message, PATIENCE, Reason, listening, notify, receive_until};
+use super::{Message, PATIENCE, Reason, listening, receive_until};
 use crate::address::Endpoint;
-use crate::cli::fork_loop::{ACCEPTING, Inherited, LINE, STOP, before_exec};
+use crate::cli::fork_loop::{ACCEPTING, GUEST_LINE, Inherited, LINE, STOP, ignore_signals};
 use crate::cli::log;
+use crate::cli::this_program::this_program;
 use crate::concurrency::{CUT, Slot, Table};
 use crate::events::{self, RequestEnded};
 use crate::outcome::Outcome;
@@ -45,6 +47,10 @@ pub(super) struct Supervisor {
     loops: Vec<Loop>,
     started: u64,
     orphans: Vec<Orphan>,
+    /// One for each loop, by its number; it ends when neither the loop nor a child of it is left.
+    logs: Vec<(u64, Receiver<()>)>,
+    /// The quota of requests is.
+    is_used_up: bool,
     messages: Sender<Message>,
 }
 
@@ -67,8 +73,12 @@ struct Loop {
     is_accepting: bool,
     /// It takes no more requests: another one has a newer handler.
     is_retired: bool,
-    /// Ends when nobody can send to the log any more.
-    lines: Receiver<()>,
+}
+
+/// A loop that has ended, and how.
+struct Ended {
+    process: Loop,
+    status: ExitStatus,
 }
 
 /// A request's child whose loop has died.
@@ -105,6 +115,8 @@ impl Supervisor {
             loops: Vec::new(),
             started: 0,
             orphans: Vec::new(),
+            logs: Vec::new(),
+            is_used_up: false,
             messages,
         };
         for serves in 0..supervisor.listeners.len() {
@@ -127,28 +139,18 @@ impl Supervisor {
             table: self.table.as_fd().as_raw_fd(),
             channel: theirs.as_raw_fd(),
         };
-        // The program that runs, even where its file was replaced meanwhile.
-        let mut command = Command::new("/proc/self/exe");
-        command
-            .arg0("sandsock")
-            .arg("fork-loop")
+        let descriptors = inherited.descriptors().to_vec();
+        let child = this_program("fork-loop", descriptors, ignore_signals)
             .arg("--inherited")
             .arg(inherited.to_string())
             .args(std::env::args_os().skip(2))
-            .process_group(0)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
             // What it says there in its last moment is one more message.
-            .stderr(theirs.try_clone()?);
-        let supervisor = getpid();
-        // SAFETY: system calls that signal-safety(7) allows between fork and exec, and nothing else.
-        unsafe { command.pre_exec(move || before_exec(inherited, supervisor)) };
-        let child = command
+            .stderr(theirs.try_clone()?)
             .spawn()
             .context("no process is to be had for the service's loop")?;
         self.started += 1;
         let number = self.started;
-        let (finished, lines) = mpsc::channel();
+        let (finished, log) = mpsc::channel();
         let messages = self.messages.clone();
         thread::Builder::new()
             .name(format!("log of {}", child.id()))
@@ -158,6 +160,9 @@ impl Supervisor {
                 drop(finished);
             })
             .context("no thread is to be had for a process's log")?;
+        let is_open = |log: &Receiver<()>| log.try_recv() == Err(TryRecvError::Empty);
+        self.logs.retain(|(_, log)| is_open(log));
+        self.logs.push((number, log));
         events::fork_started(&self.service, child.id());
         self.loops.push(Loop {
             number,
@@ -166,7 +171,6 @@ impl Supervisor {
             since: Instant::now(),
             is_accepting: false,
             is_retired: false,
-            lines,
         });
         Ok(())
     }
@@ -193,7 +197,7 @@ impl Supervisor {
             listener.is_told = true;
             listening(&self.service, &listener.listener.server_address());
             if self.listeners.iter().all(|listener| listener.is_told) {
-                notify(sd_notify::NotifyState::Ready);
+                notify(&[NotifyState::Ready]);
             }
         }
     }
@@ -211,22 +215,24 @@ impl Supervisor {
     /// The system says that a child of ours has ended or was stopped.
     pub(super) fn child_changed(&mut self) -> anyhow::Result<Option<Reason>> {
         self.collect_orphans();
-        for ended in self.collect_loops() {
-            let Ended { process, status } = ended;
-            let is_used_up = status.success() && !process.is_retired;
-            if is_used_up {
-                return Ok(Some(Reason::Quota));
-            }
+        for Ended { process, status } in self.collect_loops() {
             if process.is_retired {
+                continue;
+            }
+            if status.success() {
+                // The quota is that of all loops; each ends what it has begun.
+                self.is_used_up = true;
+                self.loops.iter().for_each(|other| other.signal(STOP));
                 continue;
             }
             let listener = &mut self.listeners[process.serves];
             if !listener.is_told {
                 // Its reasons are in the log once its lines are.
-                let _ = process.lines.recv_timeout(PATIENCE);
+                self.wait_for_logs(|number| number == process.number);
+                let listener = &self.listeners[process.serves].listener;
                 bail!(
                     "the process that should serve {} ended before it did: {status}",
-                    listener.listener.server_address()
+                    listener.server_address()
                 );
             }
             let lived_long = process.since.elapsed() >= LONG_LIFE;
@@ -243,7 +249,7 @@ impl Supervisor {
                 pause,
             );
         }
-        Ok(None)
+        Ok((self.is_used_up && !self.is_serving()).then_some(Reason::Quota))
     }
 
     /// When the next process is to be started again.
@@ -277,7 +283,7 @@ impl Supervisor {
         }
         // Clients are refused from now on, and do not wait for nobody.
         self.listeners.clear();
-        let mut lines = self.wait(messages, grace);
+        self.wait(messages, grace);
         if self.is_serving() {
             for process in &self.loops {
                 process.signal(CUT);
@@ -286,7 +292,7 @@ impl Supervisor {
                 orphan.is_cut = true;
                 let _ = kill(orphan.pid, CUT);
             }
-            lines.extend(self.wait(messages, PATIENCE));
+            self.wait(messages, PATIENCE);
         }
         if self.is_serving() {
             for process in &self.loops {
@@ -296,11 +302,9 @@ impl Supervisor {
             for orphan in &self.orphans {
                 let _ = kill(orphan.pid, Signal::SIGKILL);
             }
-            lines.extend(self.wait(messages, PATIENCE));
+            self.wait(messages, PATIENCE);
         }
-        for lines in lines {
-            let _ = lines.recv_timeout(PATIENCE);
-        }
+        self.wait_for_logs(|_| true);
         let counters = self.table.counters();
         log::lost(counters.lines_lost.load(Acquire));
         counters.cut.load(Acquire) as usize
@@ -310,21 +314,28 @@ impl Supervisor {
         !(self.loops.is_empty() && self.orphans.is_empty())
     }
 
-    /// Until no process is left, or the time is over. The logs of those that ended.
-    fn wait(&mut self, messages: &Receiver<Message>, time: Duration) -> Vec<Receiver<()>> {
+    /// Until all that was said is written, of processes that have ended.
+    fn wait_for_logs(&self, of: impl Fn(u64) -> bool) {
+        let end = Instant::now() + PATIENCE;
+        for (_, log) in self.logs.iter().filter(|(number, _)| of(*number)) {
+            // An error is what is waited for: there is no sender left.
+            let _ = log.recv_timeout(end.saturating_duration_since(Instant::now()));
+        }
+    }
+
+    /// Until no process is left, or the time is over.
+    fn wait(&mut self, messages: &Receiver<Message>, time: Duration) {
         let end = Instant::now().checked_add(time);
-        let mut lines = Vec::new();
         loop {
-            let ended = self.collect_loops();
-            lines.extend(ended.into_iter().map(|ended| ended.process.lines));
+            self.collect_loops();
             self.collect_orphans();
             if !self.is_serving() {
-                return lines;
+                return;
             }
             // Whatever the message is: that a process has ended is among them, and a second signal to
             // stop is seen to elsewhere.
             match end {
-                Some(end) if end <= Instant::now() => return lines,
+                Some(end) if end <= Instant::now() => return,
                 Some(end) => drop(receive_until(messages, end)),
                 None => drop(messages.recv()),
             }
@@ -391,12 +402,6 @@ impl Supervisor {
     }
 }
 
-/// A loop's process, and how it ended.
-struct Ended {
-    process: Loop,
-    status: ExitStatus,
-}
-
 impl Loop {
     fn pid(&self) -> Pid {
         Pid::from_raw(self.child.id().cast_signed())
@@ -414,6 +419,7 @@ fn lost(service: &str, orphan: &Orphan, detail: &str) {
         service,
         id: orphan.id,
         client: &Endpoint::Unnamed,
+        peer: None,
         outcome: match orphan.is_cut {
             true => Outcome::Cut,
             false => Outcome::HostError,
@@ -442,7 +448,8 @@ fn pass_on(channel: &OwnedFd, number: u64, messages: &Sender<Message>) {
             Err(_) => return,
         };
         match buffer[..length] {
-            [LINE, ref line @ ..] => log::line(line),
+            [LINE, ref line @ ..] => log::line(log::Of::Host, line),
+            [GUEST_LINE, ref line @ ..] => log::line(log::Of::Guest, line),
             [ACCEPTING] => drop(messages.send(Message::Accepting(number))),
             ref said => events::fork_said(String::from_utf8_lossy(said).trim_end()),
         }

@@ -9,9 +9,10 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{
     AtomicI32, AtomicU32, AtomicU64,
-    Ordering::{AcqRel, Acquire, Relaxed, Release},
+    Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst},
 };
 
+use crate::admission::Source;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 
@@ -61,7 +62,12 @@ struct Entry {
     /// The process whose child it is.
     parent: AtomicI32,
     id: AtomicU64,
+    /// The [`Source`] that it is counted for, or [`NO_SOURCE`].
+    source: AtomicU64,
 }
+
+/// No source is this one.
+const NO_SOURCE: u64 = u64::MAX;
 
 /// No request has the entry; one is being served; its event was told.
 const FREE: u32 = 0;
@@ -157,6 +163,7 @@ impl Table {
             index,
         };
         slot.entry().pid.store(0, Relaxed);
+        slot.entry().source.store(NO_SOURCE, Relaxed);
         slot.entry()
             .parent
             .store(nix::unistd::getpid().as_raw(), Release);
@@ -208,6 +215,21 @@ pub(crate) struct Slot {
 impl Slot {
     fn entry(&self) -> &Entry {
         &self.table.entries()[self.index]
+    }
+
+    /// Counts it for a source; `false` where that has `max` without it.
+    pub(crate) fn count_for(&self, source: Source, max: u32) -> bool {
+        // Said before it is looked at: of two processes at once none overlooks the other.
+        self.entry().source.store(source.to_bits(), SeqCst);
+        let is_theirs = |entry: &&Entry| {
+            entry.state.load(SeqCst) != FREE && entry.source.load(SeqCst) == source.to_bits()
+        };
+        let count = self.table.entries().iter().filter(is_theirs).count();
+        let has_room = u32::try_from(count).is_ok_and(|count| count <= max);
+        if !has_room {
+            self.entry().source.store(NO_SOURCE, SeqCst);
+        }
+        has_room
     }
 
     /// The request that is served.

@@ -1,0 +1,220 @@
+//! Compiling, held: in a process of its own, with bounds on its time and memory, and a low priority, so
+//! that the services in place run on. A file can be made to take the compiler very long.
+//!
+//! The file goes there in sealed memory, and the code comes back in memory that is sealed once the process
+//! has ended.
+
+use std::io::{self, Read};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, ExitCode, ExitStatus, Stdio};
+use std::thread::available_parallelism;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use nix::libc;
+use nix::poll::PollFlags;
+use nix::sys::resource::{Resource, setrlimit};
+use wasmtime::Engine;
+
+use super::this_program::{take, this_program};
+use crate::config::{LoadOptions, Size, Span};
+use crate::handler::{Compiler, InProcess, LoadError, looks_like_wasm};
+use crate::poll;
+use crate::sandbox::compiled::{seal, share, shareable, shared};
+use crate::sandbox::{Compiled, Engines, Ticker};
+
+/// Compiles one file for the process that starts it.
+#[derive(Args)]
+pub(super) struct CompileArgs {
+    /// Sealed memory with the file in it
+    #[arg(long)]
+    file: RawFd,
+    /// Memory for the code
+    #[arg(long)]
+    code: RawFd,
+    /// What messages call the file
+    path: PathBuf,
+}
+
+/// The exit code for a file that is no valid WebAssembly; why stands on standard error.
+const INVALID: u8 = 3;
+
+pub(super) fn main(args: CompileArgs) -> anyhow::Result<ExitCode> {
+    let file = shared(take(args.file)?)?;
+    let engine = Engines::compiling(Ticker::Thread).map_err(anyhow::Error::from)?;
+    match InProcess.compile(&engine, &file, &args.path) {
+        Ok(compiled) => {
+            let mut code = std::fs::File::from(take(args.code)?);
+            io::Write::write_all(&mut code, compiled.bytes())?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(LoadError::Invalid { problem, .. }) => {
+            eprint!("{problem}");
+            Ok(ExitCode::from(INVALID))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Compiles in a process that is held.
+pub(super) struct CompileProcess {
+    timeout: Option<Span>,
+    memory: Option<Size>,
+}
+
+/// Most threads of the compiler: each has memory of its own.
+const MOST_THREADS: usize = 4;
+
+/// How much less than the services in place it gets where the processors are busy (nice(2)).
+const NICENESS: i32 = 10;
+
+/// What is read of a process's last words, in bytes.
+const LONGEST_WORDS: usize = 4096;
+
+impl CompileProcess {
+    pub(super) fn new(options: &LoadOptions) -> Self {
+        CompileProcess {
+            timeout: options.compile_timeout.get(),
+            memory: options.compile_memory.get(),
+        }
+    }
+
+    fn run(&self, file: &[u8], path: &Path) -> io::Result<(Ended, OwnedFd)> {
+        let (file, code) = (share(file)?, shareable()?);
+        let memory = self.memory.map(|size| size.0);
+        let threads =
+            available_parallelism().map_or(1, |processors| processors.get().min(MOST_THREADS));
+        let mut child = this_program(
+            "compile",
+            vec![file.as_raw_fd(), code.as_raw_fd()],
+            move || hold(memory),
+        )
+        .arg("--file")
+        .arg(file.as_raw_fd().to_string())
+        .arg("--code")
+        .arg(code.as_raw_fd().to_string())
+        .arg("--")
+        .arg(path)
+        .env_clear()
+        .env("RAYON_NUM_THREADS", threads.to_string())
+        .stderr(Stdio::piped())
+        .spawn()?;
+        let timeout = self.timeout.map(Duration::from);
+        let ended = end(&mut child, timeout);
+        // Whatever it was at: nothing of it is left when its code is looked at.
+        let _ = child.kill();
+        let status = child.wait()?;
+        let (words, is_late) = ended?;
+        let ended = Ended {
+            status,
+            words,
+            is_late,
+        };
+        Ok((ended, code))
+    }
+
+    /// The limit that ended it.
+    fn exceeded(&self, ended: &Ended) -> Option<String> {
+        let raise = |value: String, option: &str| {
+            format!(
+                "it takes more than {value}: raise {option}, if it is to be trusted with so much"
+            )
+        };
+        // The allocator's words in Rust, and the system's (errno(3), ENOMEM).
+        let has_no_memory = ["memory allocation of", "Cannot allocate memory"]
+            .iter()
+            .any(|words| ended.words.contains(words));
+        match (ended.is_late, self.timeout, self.memory) {
+            (true, Some(timeout), _) => Some(raise(timeout.to_string(), "--compile-timeout")),
+            (_, _, Some(memory)) if has_no_memory => {
+                Some(raise(format!("{memory} of memory"), "--compile-memory"))
+            }
+            _ => None,
+        }
+    }
+}
+
+impl Compiler for CompileProcess {
+    fn compile(&self, _engine: &Engine, file: &[u8], path: &Path) -> Result<Compiled, LoadError> {
+        let fail = |problem: String| LoadError::Compile {
+            path: path.to_owned(),
+            problem,
+        };
+        if !looks_like_wasm(file, path) {
+            return Err(LoadError::NotWasm(path.to_owned()));
+        }
+        let (ended, code) = self
+            .run(file, path)
+            .map_err(|error| fail(format!("no process is to be had for it: {error}")))?;
+        if ended.status.success() && !ended.is_late {
+            return seal(&code)
+                .and_then(|()| Compiled::shared(code))
+                .map_err(|error| fail(error.to_string()));
+        }
+        let is_invalid = ended.status.code() == Some(i32::from(INVALID));
+        Err(match self.exceeded(&ended) {
+            Some(problem) => fail(problem),
+            None if is_invalid => LoadError::Invalid {
+                path: path.to_owned(),
+                problem: ended.words,
+            },
+            None => fail(format!(
+                "its compiler ended with {}: {}",
+                ended.status,
+                ended.words.trim()
+            )),
+        })
+    }
+}
+
+/// How a process that compiles has ended.
+struct Ended {
+    status: ExitStatus,
+    /// What it said last.
+    words: String,
+    /// It was ended.
+    is_late: bool,
+}
+
+/// Waits until the process ends, which its standard error does with it, or for `timeout`; its words, and
+/// whether it was too late.
+fn end(child: &mut Child, timeout: Option<Duration>) -> io::Result<(String, bool)> {
+    let end = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+    let Some(mut stderr) = child.stderr.take() else {
+        return Err(io::ErrorKind::BrokenPipe.into());
+    };
+    let mut words = Vec::new();
+    let is_late = loop {
+        let left = end.map(|end| end.saturating_duration_since(Instant::now()));
+        if !poll::wait(stderr.as_fd(), PollFlags::POLLIN, left)? {
+            break true;
+        }
+        if read(&mut stderr, &mut words)? == 0 {
+            break false;
+        }
+    };
+    Ok((String::from_utf8_lossy(&words).into_owned(), is_late))
+}
+
+fn read(stderr: &mut ChildStderr, words: &mut Vec<u8>) -> io::Result<usize> {
+    let mut buffer = [0; LONGEST_WORDS];
+    let length = stderr.read(&mut buffer)?;
+    let room = LONGEST_WORDS - words.len();
+    words.extend_from_slice(&buffer[..length.min(room)]);
+    Ok(length)
+}
+
+/// Between fork and exec: what the process may take. The limit on data counts what is written to, and not
+/// the address space that allocators reserve (getrlimit(2)); files are its code, which is no larger.
+fn hold(memory: Option<u64>) -> io::Result<()> {
+    if let Some(memory) = memory {
+        for resource in [Resource::RLIMIT_DATA, Resource::RLIMIT_FSIZE] {
+            setrlimit(resource, memory, memory)?;
+        }
+    }
+    setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
+    // SAFETY: nice(2) takes a number. That it fails is no reason not to compile.
+    unsafe { libc::nice(NICENESS) };
+    Ok(())
+}

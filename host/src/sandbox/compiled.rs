@@ -1,0 +1,168 @@
+//! Compiled code, and how it goes from one process of this program to another.
+
+use std::fs;
+use std::io::{self, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt;
+
+use nix::fcntl::{FcntlArg, SealFlag, fcntl};
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use wasmtime::component::Component;
+use wasmtime::{Engine, Module, Precompiled};
+
+/// Before the code stands what the handler's memories and tables take from the start, in bytes.
+const HEADER: usize = size_of::<u64>();
+
+/// Compiled code, as the engine writes it. Only what a process of this program has compiled, or what the
+/// cache has found to be ours, becomes one.
+pub(crate) struct Compiled {
+    bytes: Vec<u8>,
+    was_cached: bool,
+}
+
+impl Compiled {
+    /// Compiles a file in the binary format; `initial_memory` goes with it.
+    ///
+    /// # Errors
+    ///
+    /// What the compiler says.
+    pub(crate) fn new(engine: &Engine, wasm: &[u8], initial_memory: u64) -> wasmtime::Result<Self> {
+        let code = match is_component(wasm) {
+            true => engine.precompile_component(wasm)?,
+            false => engine.precompile_module(wasm)?,
+        };
+        Ok(Compiled {
+            bytes: [&initial_memory.to_le_bytes()[..], &code].concat(),
+            was_cached: false,
+        })
+    }
+
+    /// What was kept of [`Compiled::bytes`]; `None` where it is too short to be that.
+    pub(super) fn from_cache(bytes: Vec<u8>) -> Option<Self> {
+        (bytes.len() > HEADER).then_some(Compiled {
+            bytes,
+            was_cached: true,
+        })
+    }
+
+    /// All of it.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    fn code(&self) -> &[u8] {
+        &self.bytes[HEADER..]
+    }
+
+    /// Bytes of the handler's memories and tables at the start.
+    pub(crate) fn initial_memory(&self) -> u64 {
+        self.bytes
+            .first_chunk()
+            .map_or(0, |bytes| u64::from_le_bytes(*bytes))
+    }
+
+    /// Whether it is a component's.
+    pub(crate) fn is_component(&self) -> bool {
+        matches!(
+            Engine::detect_precompiled(self.code()),
+            Some(Precompiled::Component)
+        )
+    }
+
+    pub(crate) fn was_cached(&self) -> bool {
+        self.was_cached
+    }
+
+    /// # Errors
+    ///
+    /// The code is not a module's, or not for this engine.
+    pub(crate) fn module(&self, engine: &Engine) -> wasmtime::Result<Module> {
+        // SAFETY: the type's invariant: the code is from our compiler and was written by nobody else.
+        unsafe { Module::deserialize(engine, self.code()) }
+    }
+
+    /// # Errors
+    ///
+    /// The code is not a component's, or not for this engine.
+    pub(crate) fn component(&self, engine: &Engine) -> wasmtime::Result<Component> {
+        // SAFETY: as for a module.
+        unsafe { Component::deserialize(engine, self.code()) }
+    }
+
+    /// A descriptor from which another process of this program can take the code; nobody can change
+    /// what is in it any more.
+    ///
+    /// # Errors
+    ///
+    /// The system has no memory or no descriptor left.
+    pub(crate) fn share(&self) -> io::Result<OwnedFd> {
+        share(&self.bytes)
+    }
+
+    /// What [`Compiled::share`] has put into a descriptor.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read, or it is not sealed: somebody else's.
+    pub(crate) fn shared(memory: OwnedFd) -> io::Result<Self> {
+        let bytes = shared(memory)?;
+        Ok(Compiled {
+            bytes,
+            was_cached: false,
+        })
+    }
+}
+
+/// The binary format's layer: 0 in a core module, 1 in a component.
+fn is_component(wasm: &[u8]) -> bool {
+    wasm.get(6..8) == Some(&[1, 0])
+}
+
+/// Sealed memory with these bytes in it, for another process.
+///
+/// # Errors
+///
+/// The system has no memory or no descriptor left.
+pub(crate) fn share(bytes: &[u8]) -> io::Result<OwnedFd> {
+    let mut file = fs::File::from(shareable()?);
+    file.write_all(bytes)?;
+    seal(&file)?;
+    Ok(file.into())
+}
+
+/// Memory that can be sealed (memfd_create(2)).
+///
+/// # Errors
+///
+/// The system has no memory or no descriptor left.
+pub(crate) fn shareable() -> io::Result<OwnedFd> {
+    let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
+    Ok(memfd_create(c"sandsock-code", flags)?)
+}
+
+/// From now on nobody can change what is in it.
+///
+/// # Errors
+///
+/// Somebody could still write, or it was sealed already.
+pub(crate) fn seal(memory: &impl std::os::fd::AsFd) -> io::Result<()> {
+    let seals = SealFlag::F_SEAL_WRITE | SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW;
+    fcntl(memory, FcntlArg::F_ADD_SEALS(seals | SealFlag::F_SEAL_SEAL))?;
+    Ok(())
+}
+
+/// The bytes in sealed memory.
+///
+/// # Errors
+///
+/// It cannot be read, or it is not sealed: somebody could change it meanwhile.
+pub(crate) fn shared(memory: OwnedFd) -> io::Result<Vec<u8>> {
+    let seals = SealFlag::from_bits_truncate(fcntl(&memory, FcntlArg::F_GET_SEALS)?);
+    if !seals.contains(SealFlag::F_SEAL_WRITE) {
+        return Err(io::Error::other("shared memory that is not sealed"));
+    }
+    let file = fs::File::from(memory);
+    let mut bytes = vec![0; usize::try_from(file.metadata()?.len()).unwrap_or(0)];
+    file.read_exact_at(&mut bytes, 0)?;
+    Ok(bytes)
+}

@@ -1,0 +1,100 @@
+//! Ten thousand requests leave descriptors, threads, children and memory as they were, whatever the
+//! concurrency and the transport.
+
+use crate::harness::{Op, PATIENCE, Process, Serve, Server, Transport, script, wat};
+use Op::{Fail, Return, Trap, Write};
+use std::thread;
+use std::time::{Duration, Instant};
+
+const REQUESTS: usize = 10_000;
+
+/// Before anything is counted: pools, caches and kept threads are filled.
+const WARM_UP: usize = 2_000;
+
+/// Clients at one time; four times as many while it warms up, so that all that is kept is there.
+const CLIENTS: usize = 4;
+
+/// Requests, some of which fail. A packet whose handler traps has no reply to wait for.
+fn load(server: &Server, transport: Transport, clients: usize, requests: usize) {
+    let last = if transport.is_datagram() { Fail } else { Trap };
+    thread::scope(|scope| {
+        for _ in 0..clients {
+            scope.spawn(|| {
+                for n in 0..requests / clients {
+                    let end = [Return, Fail, last, Return][n % 4];
+                    assert_eq!(server.ask(script(&[Return, Write("x"), end])), b"x");
+                }
+            });
+        }
+    });
+}
+
+/// What all processes of a server have together.
+#[derive(Debug)]
+struct Taken {
+    descriptors: usize,
+    threads: usize,
+    kib: u64,
+}
+
+impl Taken {
+    /// Once there are so many processes and `is_settled`: what is being closed still counts.
+    fn by(server: &Server, processes: usize, mut is_settled: impl FnMut(&Taken) -> bool) -> Self {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let tree = server.process().tree();
+            let sum = |of: fn(Process) -> usize| tree.iter().map(|process| of(*process)).sum();
+            // A child may be about to end: it is not looked into.
+            if tree.len() == processes {
+                let taken = Taken {
+                    descriptors: sum(Process::descriptors),
+                    threads: sum(Process::threads),
+                    kib: tree.iter().map(|process| process.anonymous_kib()).sum(),
+                };
+                if is_settled(&taken) {
+                    return taken;
+                }
+                assert!(Instant::now() < until, "{taken:?}");
+            }
+            assert!(Instant::now() < until, "{tree:?} instead of {processes}");
+            thread::sleep(Duration::from_millis(50));
+        }
+    }
+}
+
+fn leave_all_as_it_was(concurrency: &str) {
+    for transport in Transport::all() {
+        let server = Serve::new(wat("script"))
+            .on(transport)
+            .with("-q --concurrency")
+            .arg(concurrency)
+            .start();
+        let processes = server.process().tree().len();
+        load(&server, transport, 4 * CLIENTS, WARM_UP);
+        let mut last = 0;
+        let before = Taken::by(&server, processes, |taken| {
+            std::mem::replace(&mut last, taken.descriptors) == taken.descriptors
+        });
+        load(&server, transport, CLIENTS, REQUESTS);
+        let after = Taken::by(&server, processes, |taken| {
+            taken.descriptors <= before.descriptors
+        });
+        assert!(after.threads <= before.threads, "{before:?} {after:?}");
+        assert!(after.kib <= before.kib * 11 / 10, "{before:?} {after:?}");
+    }
+}
+
+#[test]
+fn of_requests_one_after_the_other() {
+    leave_all_as_it_was("serial");
+}
+
+#[test]
+fn of_requests_in_threads() {
+    leave_all_as_it_was("threads");
+}
+
+#[test]
+fn of_requests_in_processes() {
+    leave_all_as_it_was("fork");
+}
