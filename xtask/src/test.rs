@@ -41,12 +41,16 @@ fn tests_under_fork() -> Command {
         .args(["test", "--release", "--package", "sandsock-tests"])
         .args(["--test", "main", "--"]);
     for named in [
+        "admission::",
+        "attacks::",
         "embedding::",
         "fork::",
+        "hostile_clients::",
         "leaks::",
         "matrix::",
         "parity::",
         "races::",
+        "soak::",
     ] {
         tests.args(["--skip", named]);
     }
