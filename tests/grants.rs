@@ -165,6 +165,7 @@ fn folders() -> TempDir {
     symlink("../outside/secret", at("granted/relative")).unwrap();
     symlink("../outside", at("granted/folder")).unwrap();
     symlink("file", at("granted/inside")).unwrap();
+    symlink("/proc/self", at("granted/proc")).unwrap();
     dir
 }
 
@@ -198,7 +199,7 @@ fn a_granted_folder_can_be_read_but_not_written() {
         assert_eq!(says(&server, "read /data/inside"), "content");
         assert_eq!(
             says(&server, "list /data"),
-            "absolute\nfile\nfolder\ninside\nrelative\nsub\n"
+            "absolute\nfile\nfolder\ninside\nproc\nrelative\nsub\n"
         );
         for order in [
             "write /data/file changed",
@@ -269,8 +270,13 @@ fn no_path_leads_out_of_a_granted_folder() {
                 "read /data/absolute",
                 "read /data/relative",
                 "read /data/folder/secret",
+                "read /data/proc/environ",
+                "list /data/proc/fd",
                 "list /data/folder",
                 "list /data/..",
+                "link /data/../outside/secret /data/linked",
+                "link /data/folder/secret /data/linked",
+                "link /data/file /data/folder/linked",
                 "read /etc/passwd",
                 "write /data/relative overwritten",
                 "write /data/folder/secret overwritten",
@@ -283,6 +289,50 @@ fn no_path_leads_out_of_a_granted_folder() {
             }
             assert_eq!(fs::read_to_string(absolute).unwrap(), "secret");
             assert!(!dir.path().join("outside/moved").exists());
+        }
+    }
+}
+
+/// What is open for reading does not become writable by way of another folder.
+#[test]
+fn what_may_be_read_is_not_moved_or_linked_to_where_it_may_be_written() {
+    for probe in probes() {
+        let dir = folders();
+        fs::create_dir(dir.path().join("writable")).unwrap();
+        let server = Serve::new(&probe)
+            .arg("--dir")
+            .arg(format!("{}::/one", dir.path().join("granted").display()))
+            .arg("--dir")
+            .arg(format!(
+                "{}::/two:rw",
+                dir.path().join("writable").display()
+            ))
+            .start();
+        for order in [
+            "link /one/file /two/file",
+            "rename /one/file /two/file",
+            "link /one/relative /two/file",
+            "read /two/file",
+        ] {
+            let said = says(&server, order);
+            assert!(said.starts_with("error:"), "{order}: {said}");
+        }
+        let file = dir.path().join("granted/file");
+        assert_eq!(fs::read_to_string(file).unwrap(), "content");
+    }
+}
+
+/// A hard link to the symbolic link is a link that leads out as well.
+#[test]
+fn a_hard_link_of_a_link_leads_nowhere_else() {
+    for probe in probes() {
+        let dir = folders();
+        let server = with_folder(&probe, &dir, ":rw");
+        says(&server, "link /data/relative /data/linked");
+        says(&server, "rename /data/absolute /data/moved");
+        for order in ["read /data/linked", "read /data/moved"] {
+            let said = says(&server, order);
+            assert!(said.starts_with("error:"), "{order}: {said}");
         }
     }
 }

@@ -73,6 +73,7 @@ fn carry_out(words: &[&str]) -> io::Result<()> {
             Ok(())
         }
         ["rename", from, to] => fs::rename(from, to).map(|()| println!("renamed")),
+        ["link", from, to] => fs::hard_link(from, to).map(|()| println!("linked")),
         ["remove", path] => fs::remove_file(path).map(|()| println!("removed")),
         ["sleep", millis] => {
             thread::sleep(Duration::from_millis(number(millis)));
