@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use rand::rand_core::{Rng, UnwrapErr};
+use rand::rngs::SysRng;
 use wasmtime_wasi::p1::WasiP1Ctx;
 use wasmtime_wasi::{FsPerms, WasiCtxBuilder, WasiView};
 
@@ -161,7 +163,10 @@ impl WasiGrants {
             .allow_udp(false)
             .allow_ip_name_lookup(false)
             .max_random_size(RANDOM)
-            .secure_random(rand::rand_core::UnwrapErr(rand::rngs::SysRng))
+            // Straight from the system: a generator of this process would be inherited by its children.
+            .secure_random(UnwrapErr(SysRng))
+            .insecure_random(UnwrapErr(SysRng))
+            .insecure_random_seed(seed())
             .stderr(Output::Log(request.clone(), LogStream::Stderr))
             .args(&self.args);
         if stdio == Stdio::Connection {
@@ -178,6 +183,11 @@ impl WasiGrants {
         builder.envs(&self.env);
         builder
     }
+}
+
+fn seed() -> u128 {
+    let mut system = UnwrapErr(SysRng);
+    u128::from(system.next_u64()) << 64 | u128::from(system.next_u64())
 }
 
 fn bounded(mut wasi: WasiP1Ctx) -> WasiP1Ctx {
