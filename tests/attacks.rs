@@ -3,7 +3,7 @@
 //! a neighbour asks 32 times a second. Each limit fires in time, the log names it, the neighbour has what it
 //! asked for at its usual latency, and what the attack took comes back.
 
-use crate::harness::{Client, Serve, Server, Transport, guest, guest_component, is_request};
+use crate::harness::{Client, Serve, Server, Taken, Transport, guest, guest_component, is_request};
 use Ends::{Cpu, Deadline, Exits, Fails, Idle, Memory, Nothing, Output, Stack};
 use serde_json::Value;
 use std::path::PathBuf;
@@ -72,6 +72,9 @@ const IDLE_MS: u64 = 200;
 const OUTPUT: u64 = 32 << 10;
 const LOG: u64 = 8 << 10;
 
+/// Threads that are kept: as many as there were requests at one time.
+const KEPT: usize = 4;
+
 /// What a limit may be late, in microseconds.
 const LATE: u64 = 100_000;
 
@@ -106,13 +109,6 @@ fn serve(kind: Kind, transport: Transport, concurrency: &str) -> Server {
              --cpu-limit {CPU_MS}ms --deadline {DEADLINE_MS}ms --idle-timeout {IDLE_MS}ms"
         ))
         .start()
-}
-
-/// What a service has of the system: descriptors and threads of all its processes, and the processes.
-fn resources(server: &Server) -> (usize, usize, usize) {
-    let all = server.process().tree();
-    let sum = |of: fn(&crate::harness::Process) -> usize| all.iter().map(of).sum();
-    (sum(|p| p.descriptors()), sum(|p| p.threads()), all.len())
 }
 
 fn greeted(server: &Server) -> Duration {
@@ -205,7 +201,7 @@ fn attacks(kind: Kind, transport: Transport, concurrency: &str) {
     let server = serve(kind, transport, concurrency);
     let mut usual: Vec<_> = (0..20).map(|_| greeted(&server)).collect();
     usual.sort();
-    let before = resources(&server);
+    let before = Taken::by(&server);
     let stops = AtomicBool::new(false);
     thread::scope(|scope| {
         // Under `serial` a neighbour waits for its turn.
@@ -233,21 +229,7 @@ fn attacks(kind: Kind, transport: Transport, concurrency: &str) {
         }
     });
     greeted(&server);
-    is_as_before(&server, before);
-}
-
-/// What the attacks took comes back; the last request may still be about to end.
-fn is_as_before(server: &Server, before: (usize, usize, usize)) {
-    let until = Instant::now() + Duration::from_secs(10);
-    loop {
-        let now = resources(server);
-        // Threads are kept, a few more than there were requests at one time.
-        if now.0 <= before.0 + 4 && now.1 <= before.1 + 4 && now.2 <= before.2 {
-            return;
-        }
-        assert!(Instant::now() < until, "{now:?}, before {before:?}");
-        thread::sleep(Duration::from_millis(10));
-    }
+    before.comes_back(&server, KEPT);
 }
 
 macro_rules! cells {

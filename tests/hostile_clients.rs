@@ -1,7 +1,7 @@
 //! Clients that attack a server and its other clients: silent, slow, endless, gone, too many, too long. A
 //! neighbour asks 32 times a second meanwhile; each attack ends in time, and what it took comes back.
 
-use crate::harness::{CONCURRENCIES, Client, Serve, Server, Transport, guest, is_request};
+use crate::harness::{CONCURRENCIES, Client, Serve, Server, Taken, Transport, guest, is_request};
 use serde_json::Value;
 use socket2::SockRef;
 use std::io::{Read, Write};
@@ -14,6 +14,9 @@ use std::time::{Duration, Instant};
 const IDLE: Duration = Duration::from_millis(300);
 const DEADLINE: Duration = Duration::from_millis(900);
 const LINGER: Duration = Duration::from_millis(300);
+
+/// Threads that are kept: as many as there were requests at one time.
+const KEPT: usize = 64;
 
 /// What a limit may be late. A busy machine adds to it what it likes, hence more than a limit's own 100 ms.
 const LATE: Duration = Duration::from_millis(400);
@@ -256,23 +259,17 @@ fn beside_a_neighbour(server: &Server, has_one: bool, attack: impl FnOnce()) {
     });
 }
 
-/// Descriptors and processes of a service.
-fn resources(server: &Server) -> (usize, usize) {
-    let all = server.process().tree();
-    (all.iter().map(|p| p.descriptors()).sum(), all.len())
-}
-
 fn streams(transport: Transport, concurrency: &str) {
     let server = serve(transport, concurrency, "");
     assert_eq!(server.ask("greet\n"), b"hello");
-    let before = resources(&server);
+    let before = Taken::by(&server);
     beside_a_neighbour(&server, concurrency != "serial", || {
         for (name, attack, outcome) in STREAMS {
-            let before = ended(&server).len();
+            let so_far = ended(&server).len();
             attack(&server);
             let until = Instant::now() + Duration::from_secs(20);
             loop {
-                let events = ended(&server).split_off(before);
+                let events = ended(&server).split_off(so_far);
                 if events.iter().any(|event| event["outcome"] == outcome) {
                     break;
                 }
@@ -284,16 +281,7 @@ fn streams(transport: Transport, concurrency: &str) {
             }
         }
     });
-    comes_back(&server, before);
-}
-
-fn comes_back(server: &Server, before: (usize, usize)) {
-    let until = Instant::now() + Duration::from_secs(10);
-    while resources(server).0 > before.0 + 4 || resources(server).1 > before.1 {
-        let now = resources(server);
-        assert!(Instant::now() < until, "{now:?}, before {before:?}");
-        thread::sleep(Duration::from_millis(10));
-    }
+    before.comes_back(&server, KEPT);
 }
 
 #[test]
@@ -315,7 +303,7 @@ fn clients_over_unix_streams_under_every_concurrency() {
 fn a_thousand_connections_of_one_source() {
     for concurrency in ["threads", "fork"] {
         let server = serve(Transport::Tcp, concurrency, "--max-per-source 8");
-        let before = resources(&server);
+        let before = Taken::by(&server);
         let address = server.address();
         let crowd: Vec<_> = (0..1000)
             .map(|_| Client::connect_from("127.0.0.9", &address))
@@ -331,7 +319,7 @@ fn a_thousand_connections_of_one_source() {
         for client in crowd {
             client.is_closed_without_a_word();
         }
-        comes_back(&server, before);
+        before.comes_back(&server, KEPT);
     }
 }
 
@@ -384,7 +372,7 @@ fn packets_that_are_too_long_empty_or_garbage() {
         (Transport::Unixgram, "fork"),
     ] {
         let server = serve(transport, concurrency, "--max-packet 1000");
-        let before = resources(&server);
+        let before = Taken::by(&server);
         beside_a_neighbour(&server, true, || {
             for n in 0..100 {
                 let mut client = server.connect();
@@ -398,7 +386,7 @@ fn packets_that_are_too_long_empty_or_garbage() {
                 .log()
                 .wait_for(1, |e| e["event"] == "packet-too-long");
         });
-        comes_back(&server, before);
+        before.comes_back(&server, KEPT);
     }
 }
 
@@ -412,7 +400,7 @@ fn packets_from_many_sources() {
     );
     let address = server.address();
     let place = address.strip_prefix("udp://").expect("as asked for");
-    let before = resources(&server);
+    let before = Taken::by(&server);
     for n in 0..3000_u32 {
         let from = format!("127.{}.{}.{}:0", 1 + n % 200, n / 200 % 250, 1 + n % 250);
         let socket = UdpSocket::bind(&from).expect("an address of this machine's");
@@ -432,7 +420,7 @@ fn packets_from_many_sources() {
             .is_ok_and(|n| &answer[..n] == b"hello")
     });
     assert!(is_answered);
-    comes_back(&server, before);
+    before.comes_back(&server, KEPT);
 }
 
 /// No reply is possible, and none is tried for ever.

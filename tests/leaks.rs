@@ -1,7 +1,7 @@
 //! Ten thousand requests leave descriptors, threads, children and memory as they were, whatever the
 //! concurrency and the transport.
 
-use crate::harness::{Op, PATIENCE, Process, Serve, Server, Transport, script, wat};
+use crate::harness::{Op, PATIENCE, Serve, Server, Taken, Transport, script, wat};
 use Op::{Fail, Return, Trap, Write};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -29,36 +29,16 @@ fn load(server: &Server, transport: Transport, clients: usize, requests: usize) 
     });
 }
 
-/// What all processes of a server have together.
-#[derive(Debug)]
-struct Taken {
-    descriptors: usize,
-    threads: usize,
-    kib: u64,
-}
-
-impl Taken {
-    /// Once there are so many processes and `is_settled`: what is being closed still counts.
-    fn by(server: &Server, processes: usize, mut is_settled: impl FnMut(&Taken) -> bool) -> Self {
-        let until = Instant::now() + PATIENCE;
-        loop {
-            let tree = server.process().tree();
-            let sum = |of: fn(Process) -> usize| tree.iter().map(|process| of(*process)).sum();
-            // A child may be about to end: it is not looked into.
-            if tree.len() == processes {
-                let taken = Taken {
-                    descriptors: sum(Process::descriptors),
-                    threads: sum(Process::threads),
-                    kib: tree.iter().map(|process| process.anonymous_kib()).sum(),
-                };
-                if is_settled(&taken) {
-                    return taken;
-                }
-                assert!(Instant::now() < until, "{taken:?}");
-            }
-            assert!(Instant::now() < until, "{tree:?} instead of {processes}");
-            thread::sleep(Duration::from_millis(50));
+/// Once there are so many processes and `is_settled`: what is being closed still counts.
+fn settled(server: &Server, processes: usize, mut is_settled: impl FnMut(&Taken) -> bool) -> Taken {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        let taken = Taken::by(server);
+        if taken.processes == processes && is_settled(&taken) {
+            return taken;
         }
+        assert!(Instant::now() < until, "{taken:?}, {processes} processes");
+        thread::sleep(Duration::from_millis(50));
     }
 }
 
@@ -72,11 +52,11 @@ fn leave_all_as_it_was(concurrency: &str) {
         let processes = server.process().tree().len();
         load(&server, transport, 4 * CLIENTS, WARM_UP);
         let mut last = 0;
-        let before = Taken::by(&server, processes, |taken| {
+        let before = settled(&server, processes, |taken| {
             std::mem::replace(&mut last, taken.descriptors) == taken.descriptors
         });
         load(&server, transport, CLIENTS, REQUESTS);
-        let after = Taken::by(&server, processes, |taken| {
+        let after = settled(&server, processes, |taken| {
             taken.descriptors <= before.descriptors
         });
         assert!(after.threads <= before.threads, "{before:?} {after:?}");

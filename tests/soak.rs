@@ -1,10 +1,10 @@
 //! A hundred thousand hostile requests, of handlers and of clients, mixed: at the end everything is as it was
 //! at the beginning, and not one neighbour had to wait in vain.
 
-use crate::harness::{Client, Serve, Server, Transport, guest};
+use crate::harness::{Client, Serve, Server, Taken, Transport, guest};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Attacks that end at once: those that spend a limit's time are elsewhere.
 const ORDERS: [&str; 9] = [
@@ -82,34 +82,6 @@ fn attacks(server: &Server, count: u64) {
     });
 }
 
-#[derive(Debug)]
-struct Resources {
-    processes: usize,
-    threads: usize,
-    descriptors: usize,
-    memory_kib: u64,
-}
-
-impl Resources {
-    fn of(server: &Server) -> Self {
-        let all = server.process().tree();
-        Resources {
-            processes: all.len(),
-            threads: all.iter().map(|p| p.threads()).sum(),
-            descriptors: all.iter().map(|p| p.descriptors()).sum(),
-            memory_kib: all.iter().map(|p| p.anonymous_kib()).sum(),
-        }
-    }
-
-    /// Threads are kept, as many as there were requests at one time, and with them their memory.
-    fn is_like(&self, before: &Self) -> bool {
-        self.processes <= before.processes
-            && self.threads <= before.threads + CLIENTS as usize
-            && self.descriptors <= before.descriptors + 4
-            && self.memory_kib <= before.memory_kib * 11 / 10 + 4096
-    }
-}
-
 fn greeted(server: &Server) {
     let client = Client::connect_from("127.0.0.7", &server.address());
     assert_eq!(client.ask("greet\n"), b"hello");
@@ -119,7 +91,7 @@ fn soak(concurrency: &str, count: u64) {
     let server = serve(concurrency);
     attacks(&server, count / 20);
     thread::sleep(Duration::from_millis(200));
-    let before = Resources::of(&server);
+    let before = Taken::by(&server);
     let is_over = AtomicBool::new(false);
     thread::scope(|scope| {
         let neighbour = scope.spawn(|| {
@@ -135,15 +107,7 @@ fn soak(concurrency: &str, count: u64) {
         is_over.store(true, Relaxed);
         assert!(neighbour.join().expect("each neighbour is served") > 10);
     });
-    let until = Instant::now() + Duration::from_secs(10);
-    loop {
-        let now = Resources::of(&server);
-        if now.is_like(&before) {
-            break;
-        }
-        assert!(Instant::now() < until, "{now:?}, before {before:?}");
-        thread::sleep(Duration::from_millis(50));
-    }
+    before.comes_back(&server, CLIENTS as usize);
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod log;
 mod process;
 mod script;
 mod server;
+mod taken;
 
 pub(crate) use client::{Client, Transport};
 pub(crate) use files::{
@@ -19,6 +20,7 @@ pub(crate) use log::{Log, is_guest, is_request};
 pub(crate) use process::{Process, signal};
 pub(crate) use script::{Answers, Import, Op, script};
 pub(crate) use server::{CONCURRENCIES, Serve, Server};
+pub(crate) use taken::Taken;
 
 use std::time::Duration;
 

@@ -138,9 +138,11 @@ impl Process {
     }
 
     /// Memory that is not a file's, in KiB (proc_pid_smaps(5)): what it has alone, and its share of what it
-    /// has with others. How much of a file is there depends on whoever else runs it.
+    /// has with others. How much of a file is there depends on whoever else runs it. None where it has ended.
     pub(crate) fn anonymous_kib(self) -> u64 {
-        let rollup = self.read("smaps_rollup");
+        let Ok(rollup) = read_to_string(format!("/proc/{}/smaps_rollup", self.0)) else {
+            return 0;
+        };
         let kib = |name: &str| -> u64 {
             let line = rollup.lines().find(|line| line.starts_with(name));
             let number = line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok());
