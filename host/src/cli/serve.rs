@@ -3,6 +3,7 @@
 mod in_process;
 mod loading;
 mod notify;
+mod orphans;
 mod sockets;
 mod supervisor;
 

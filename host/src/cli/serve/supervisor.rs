@@ -14,22 +14,21 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use nix::sys::prctl::set_child_subreaper;
-use nix::sys::signal::{self, Signal, kill, killpg};
+use nix::sys::signal::{self, Signal, killpg};
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, socketpair};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
 use sd_notify::NotifyState;
 
 use super::notify::notify;
+use super::orphans::Orphans;
 use super::sockets::Sockets;
 use super::{Message, PATIENCE, Reason, listening, receive_until};
-use crate::address::Endpoint;
 use crate::cli::fork_loop::{ACCEPTING, GUEST_LINE, Inherited, LINE, STOP, ignore_signals};
 use crate::cli::log;
 use crate::cli::this_program::this_program;
-use crate::concurrency::{CUT, Slot, Table};
-use crate::events::{self, RequestEnded};
-use crate::outcome::Outcome;
+use crate::concurrency::{CUT, Table};
+use crate::events;
 use crate::server::Listener;
 
 /// How long to wait before a process that died is started again: twice as long each time, until one
@@ -46,7 +45,7 @@ pub(super) struct Supervisor {
     table: Arc<Table>,
     loops: Vec<Loop>,
     started: u64,
-    orphans: Vec<Orphan>,
+    orphans: Orphans,
     /// One for each loop, by its number; it ends when neither the loop nor a child of it is left.
     logs: Vec<(u64, Receiver<()>)>,
     /// The quota of requests is.
@@ -81,14 +80,6 @@ struct Ended {
     status: ExitStatus,
 }
 
-/// A request's child whose loop has died.
-struct Orphan {
-    pid: Pid,
-    id: u64,
-    slot: Slot,
-    is_cut: bool,
-}
-
 impl Supervisor {
     pub(super) fn start(
         service: &str,
@@ -114,7 +105,7 @@ impl Supervisor {
             table,
             loops: Vec::new(),
             started: 0,
-            orphans: Vec::new(),
+            orphans: Orphans::new(service),
             logs: Vec::new(),
             is_used_up: false,
             messages,
@@ -214,7 +205,7 @@ impl Supervisor {
 
     /// The system says that a child of ours has ended or was stopped.
     pub(super) fn child_changed(&mut self) -> anyhow::Result<Option<Reason>> {
-        self.collect_orphans();
+        self.orphans.collect();
         for Ended { process, status } in self.collect_loops() {
             if process.is_retired {
                 continue;
@@ -288,10 +279,7 @@ impl Supervisor {
             for process in &self.loops {
                 process.signal(CUT);
             }
-            for orphan in &mut self.orphans {
-                orphan.is_cut = true;
-                let _ = kill(orphan.pid, CUT);
-            }
+            self.orphans.cut();
             self.wait(messages, PATIENCE);
         }
         if self.is_serving() {
@@ -299,9 +287,7 @@ impl Supervisor {
                 // Loop and children are a group of their own.
                 let _ = killpg(process.pid(), Signal::SIGKILL);
             }
-            for orphan in &self.orphans {
-                let _ = kill(orphan.pid, Signal::SIGKILL);
-            }
+            self.orphans.kill();
             self.wait(messages, PATIENCE);
         }
         self.wait_for_logs(|_| true);
@@ -328,7 +314,7 @@ impl Supervisor {
         let end = Instant::now().checked_add(time);
         loop {
             self.collect_loops();
-            self.collect_orphans();
+            self.orphans.collect();
             if !self.is_serving() {
                 return;
             }
@@ -356,49 +342,13 @@ impl Supervisor {
             match process.child.try_wait() {
                 Ok(Some(status)) => {
                     let process = self.loops.swap_remove(index);
-                    self.adopt(&process);
+                    self.orphans.adopt(&self.table, process.pid());
                     ended.push(Ended { process, status });
                 }
                 _ => index += 1,
             }
         }
         ended
-    }
-
-    /// Takes over the children of a loop that has ended.
-    fn adopt(&mut self, process: &Loop) {
-        let orphans = self.table.orphans_of(process.pid().as_raw());
-        self.orphans
-            .extend(orphans.into_iter().map(|(pid, id, slot)| Orphan {
-                pid: Pid::from_raw(pid),
-                id,
-                slot,
-                is_cut: false,
-            }));
-        self.collect_orphans();
-    }
-
-    fn collect_orphans(&mut self) {
-        let service = &self.service;
-        self.orphans.retain(|orphan| {
-            let look = WaitPidFlag::WEXITED | WaitPidFlag::WSTOPPED | WaitPidFlag::WNOHANG;
-            let detail = match waitid(Id::Pid(orphan.pid), look) {
-                Ok(WaitStatus::StillAlive) => return true,
-                Ok(WaitStatus::Stopped(..)) => {
-                    let _ = kill(orphan.pid, Signal::SIGKILL);
-                    return true;
-                }
-                Ok(WaitStatus::Exited(_, code)) => format!("its process exited with code {code}"),
-                Ok(WaitStatus::Signaled(_, signal, _)) => {
-                    format!("its process was killed by {signal}")
-                }
-                _ => "its process ended, after the one that had forked it".to_owned(),
-            };
-            if !orphan.slot.is_told() {
-                lost(service, orphan, &detail);
-            }
-            false
-        });
     }
 }
 
@@ -411,27 +361,6 @@ impl Loop {
         // It was not waited for, so that the number is its own.
         let _ = signal::kill(self.pid(), signal);
     }
-}
-
-/// The event of a request whose child and loop have both died.
-fn lost(service: &str, orphan: &Orphan, detail: &str) {
-    events::request(&RequestEnded {
-        service,
-        id: orphan.id,
-        client: &Endpoint::Unnamed,
-        peer: None,
-        outcome: match orphan.is_cut {
-            true => Outcome::Cut,
-            false => Outcome::HostError,
-        },
-        duration: Duration::ZERO,
-        cpu: Duration::ZERO,
-        bytes_in: 0,
-        bytes_out: 0,
-        memory_peak: 0,
-        log_dropped: 0,
-        detail: Some(detail),
-    });
 }
 
 /// The longest message; a longer one would not fit into the sender's buffer either.
