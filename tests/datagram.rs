@@ -4,6 +4,7 @@ use crate::harness::{
     Answers, Op, PATIENCE, Serve, Server, Transport, handler, is_request, script, wat,
 };
 use Op::{Fail, Flush, Return, Trap, Write, WriteMany};
+use serde_json::Value;
 use std::net::UdpSocket;
 use std::os::unix::net::UnixDatagram;
 
@@ -220,10 +221,20 @@ fn a_peer_that_does_not_take_its_replies_holds_nobody_else_up() {
     let server = Serve::new(wat("initialize"))
         .on(Transport::Unixgram)
         .start();
-    let mut deaf = server.connect();
+    let address = server.address();
+    let place = address.strip_prefix("unixgram://").unwrap();
+    // Not connected: the queue of one that is connected to the server takes whatever the server sends.
+    let dir = tempfile::tempdir().unwrap();
+    let deaf = UnixDatagram::bind(dir.path().join("deaf")).unwrap();
     for _ in 0..40 {
-        deaf.send("x");
+        deaf.send_to(b"x", place).unwrap();
     }
     assert_eq!(server.ask("y"), b"initialized");
+    let is_dropped = |event: &Value| {
+        event["detail"]
+            .as_str()
+            .is_some_and(|why| why.contains("could not be sent"))
+    };
+    server.log().wait_for(1, is_dropped);
     server.requests(41);
 }

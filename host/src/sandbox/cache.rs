@@ -8,7 +8,7 @@ use std::hash::{Hash, Hasher};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use sha2::{Digest, Sha256};
 use wasmtime::Engine;
@@ -128,7 +128,9 @@ impl Cache {
     /// Whoever reads sees the whole file or none.
     fn write(&self, path: &Path, code: &[u8]) -> io::Result<()> {
         self.prune();
-        let mut file = tempfile::NamedTempFile::new_in(&self.folder)?;
+        let mut file = tempfile::Builder::new()
+            .prefix(UNFINISHED)
+            .tempfile_in(&self.folder)?;
         file.write_all(code)?;
         file.write_all(&Sha256::digest(code))?;
         file.persist(path)?;
@@ -146,13 +148,33 @@ impl Cache {
                 Some((file.metadata().ok()?.modified().ok()?, file.path()))
             })
             .collect();
+        self.prune_unfinished();
         entries.sort();
         for (_, path) in entries.iter().rev().skip(MOST - 1) {
             // Another program may have been faster.
             let _ = fs::remove_file(path);
         }
     }
+
+    /// What programs have left that were killed while they wrote an entry.
+    fn prune_unfinished(&self) {
+        let unfinished = fs::read_dir(&self.folder).into_iter().flatten();
+        for file in unfinished.filter_map(Result::ok) {
+            let is_ours = file.file_name().to_string_lossy().starts_with(UNFINISHED);
+            let modified = file.metadata().and_then(|found| found.modified()).ok();
+            let age = modified.and_then(|modified| modified.elapsed().ok());
+            if is_ours && age.is_some_and(|age| age > ABANDONED) {
+                let _ = fs::remove_file(file.path());
+            }
+        }
+    }
 }
+
+/// How the name of an entry begins that is being written.
+const UNFINISHED: &str = ".sandsock-";
+
+/// Nobody writes an entry for so long.
+const ABANDONED: Duration = Duration::from_secs(3600);
 
 /// The ending of an entry's name; before it stands a digest in hexadecimal.
 const ENDING: &str = ".cwasm";
@@ -205,6 +227,23 @@ mod tests {
         assert_eq!(0o700, fs::metadata(&folder).unwrap().mode() & 0o777);
         fs::set_permissions(&folder, fs::Permissions::from_mode(0o770)).unwrap();
         assert!(Cache::open(&folder).is_err());
+    }
+
+    #[test]
+    fn what_was_left_unfinished_long_ago_goes() {
+        let home = tempfile::tempdir().unwrap();
+        let folder = home.path().join("cache");
+        let cache = Cache::open(&folder).unwrap();
+        let left = |name: &str, age: Duration| {
+            let file = fs::File::create(folder.join(name)).unwrap();
+            file.set_modified(SystemTime::now() - age).unwrap();
+        };
+        left(".sandsock-old", 2 * ABANDONED);
+        left(".sandsock-new", ABANDONED / 2);
+        left("not-ours", 2 * ABANDONED);
+        cache.prune();
+        let is_there = |name: &str| folder.join(name).exists();
+        assert!(!is_there(".sandsock-old") && is_there(".sandsock-new") && is_there("not-ours"));
     }
 
     #[test]
