@@ -14,6 +14,7 @@ mod check;
 mod cli;
 mod commands;
 mod compile;
+mod connect;
 mod cpu_limit;
 mod datagram;
 mod deadline;

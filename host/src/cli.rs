@@ -102,8 +102,7 @@ impl HandlerArgs {
 
     /// The requests in flight that `serve` would have with these options.
     fn capacity(&self, service: &ServiceOptions) -> anyhow::Result<u32> {
-        let folders = self.grants.dir.len();
-        let capacity = capacity(service.max_in_flight, service.concurrency, folders)
+        let capacity = capacity(service.max_in_flight, service.concurrency, &self.grants)
             .map_err(anyhow::Error::msg)?;
         if let Some(warning) = &capacity.warning {
             events::warning(warning);

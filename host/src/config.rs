@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use ipnet::IpNet;
 
-pub use values::{DirGrant, EnvGrant, Limit, Rate, Size, Span};
+pub use values::{ConnectGrant, DirGrant, EnvGrant, Limit, Rate, Size, Span};
 use values::{
     bounded_duration, bounded_size, file_mode, file_owner, network, positive_count, whole_duration,
 };
@@ -140,6 +140,9 @@ pub struct Grants {
     /// Open a folder to the handler, read-only unless it ends in `:rw`
     #[arg(long, value_name = "HOST::GUEST[:rw]")]
     pub dir: Vec<DirGrant>,
+    /// Let a component connect to a TCP host: to the addresses that its name has at the start
+    #[arg(long, value_name = "HOST:PORT")]
+    pub allow_connect: Vec<ConnectGrant>,
     /// Arguments of a handler of kind command, after its file name
     #[arg(skip)]
     pub args: Vec<String>,

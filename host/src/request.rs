@@ -22,9 +22,12 @@ use std::sync::atomic::{
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use nix::poll::{PollFd, PollFlags};
+
 use crate::address::{Endpoint, Transport};
 use crate::config::Limits;
 use crate::outcome::Outcome;
+use crate::poll;
 
 use bounds::Bounds;
 pub(crate) use connection::Connection;
@@ -251,6 +254,19 @@ impl Request {
     ///
     /// [`IoError::Ended`].
     pub fn wait_readable(&self, timeout: Option<Duration>) -> Result<bool, IoError> {
+        self.wait_readable_or(&mut Vec::new(), timeout)
+    }
+
+    /// As [`Request::wait_readable`], but returns as well when one of `others` is ready.
+    ///
+    /// # Errors
+    ///
+    /// [`IoError::Ended`].
+    pub(crate) fn wait_readable_or<'a>(
+        &'a self,
+        others: &mut Vec<PollFd<'a>>,
+        timeout: Option<Duration>,
+    ) -> Result<bool, IoError> {
         if !lock(&self.lookahead).is_empty() || self.input_is_overdue.load(Relaxed) {
             return Ok(true);
         }
@@ -259,7 +275,11 @@ impl Request {
             .timeout
             .is_some_and(|bound| timeout.is_none_or(|timeout| bound <= timeout));
         let timeout = if is_bounded { bound.timeout } else { timeout };
-        let ready = self.connection.wait_readable(timeout).unwrap_or(true);
+        let Some(input) = self.connection.input() else {
+            return Ok(true);
+        };
+        others.push(PollFd::new(input, PollFlags::POLLIN));
+        let ready = poll::wait_any(others, timeout).unwrap_or(true);
         self.bounds.check_cut()?;
         if ready || !is_bounded {
             return Ok(ready);
@@ -318,6 +338,19 @@ impl Request {
     /// [`IoError::Ended`] at the deadline and when the request is cut.
     pub fn sleep(&self, duration: Option<Duration>) -> Result<(), IoError> {
         self.bounds.sleep(duration)
+    }
+
+    /// Waits until one of `others` is ready, at most until the request's deadline.
+    ///
+    /// # Errors
+    ///
+    /// As [`Request::sleep`].
+    pub(crate) fn wait_for(
+        &self,
+        others: &mut [PollFd<'_>],
+        timeout: Option<Duration>,
+    ) -> Result<(), IoError> {
+        self.bounds.wait_for(others, timeout)
     }
 
     /// The request begins to spend CPU time, on this thread.

@@ -7,6 +7,7 @@ pub(crate) mod compiled;
 mod engine;
 mod guest;
 mod memory;
+mod network;
 mod open_files;
 mod streams;
 mod ticker;

@@ -1,7 +1,7 @@
 //! What stands behind an option: durations with a unit, sizes, limits that can be `none`, grants.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -237,6 +237,46 @@ impl FromStr for DirGrant {
     }
 }
 
+/// A host that a component may connect to, over TCP: `db.example:5432`, `192.0.2.1:80`, `[::1]:80`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConnectGrant {
+    /// A name, or an address.
+    pub host: String,
+    /// The port, not 0.
+    pub port: u16,
+}
+
+impl FromStr for ConnectGrant {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = "write HOST:PORT, as in db.example:5432, 192.0.2.1:80 or [::1]:80";
+        let (host, port) = text.rsplit_once(':').ok_or(wrong)?;
+        let port = port.parse().ok().filter(|port| *port != 0).ok_or(wrong)?;
+        let in_brackets = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
+        let is_well_formed = match in_brackets {
+            Some(address) => address.parse::<Ipv6Addr>().is_ok(),
+            None => !host.is_empty() && !host.contains([':', '[', ']', '/', '\0']),
+        };
+        if !is_well_formed {
+            return Err(wrong.to_owned());
+        }
+        Ok(ConnectGrant {
+            host: in_brackets.unwrap_or(host).to_owned(),
+            port,
+        })
+    }
+}
+
+impl fmt::Display for ConnectGrant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.host.contains(':') {
+            true => write!(f, "[{}]:{}", self.host, self.port),
+            false => write!(f, "{}:{}", self.host, self.port),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -278,5 +318,21 @@ mod tests {
         assert!("K=V=W".parse::<EnvGrant>().is_ok());
         assert!("=V".parse::<EnvGrant>().is_err());
         assert!("K".parse::<EnvGrant>().is_err());
+        for right in ["db.example:5432", "192.0.2.1:80", "[2001:db8::1]:80"] {
+            let grant: ConnectGrant = right.parse().unwrap();
+            assert_eq!(right, grant.to_string());
+        }
+        for wrong in [
+            "db",
+            "db:",
+            ":80",
+            "db:0",
+            "db:65536",
+            "::1:80",
+            "[db]:80",
+            "tcp://a:80",
+        ] {
+            assert!(wrong.parse::<ConnectGrant>().is_err(), "{wrong}");
+        }
     }
 }

@@ -202,6 +202,11 @@ impl Loader {
                 .map_err(LoadError::Engine)?;
             Wasm::Component(ComponentHandler::new(&component)?)
         } else {
+            if grants.has_network() {
+                return Err(LoadError::Grant(
+                    "--allow-connect: a core module has no sockets; build the handler as a component, or leave the option out".to_owned(),
+                ));
+            }
             let module = compiled.module(&engine).map_err(LoadError::Engine)?;
             module
                 .initialize_copy_on_write_image()

@@ -4,11 +4,13 @@ use std::sync::atomic::{AtomicU16, AtomicU64, Ordering::Relaxed};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use nix::poll::PollFd;
 use nix::time::{ClockId, clock_gettime};
 
 use super::{IoError, lock};
 use crate::config::Limits;
 use crate::outcome::Outcome;
+use crate::poll;
 
 /// How often a sleeper looks whether it was cut: in a forked child a signal says so, and no signal
 /// handler may wake a sleeper.
@@ -184,22 +186,46 @@ impl Bounds {
         let wake = duration.and_then(|d| Instant::now().checked_add(d));
         let mut sleeping = lock(&self.sleeping);
         loop {
-            self.check_cut()?;
-            let now = Instant::now();
-            if wake.is_some_and(|wake| wake <= now) {
+            let left = self.slice(wake)?;
+            if left.is_zero() {
                 return Ok(());
             }
-            if self.deadline.is_some_and(|deadline| deadline <= now) {
-                return Err(self.over(Over::Deadline));
-            }
-            let until = wake.into_iter().chain(self.deadline).min();
-            let left = until.map_or(LOOK, |until| (until - now).min(LOOK));
             sleeping = self
                 .cut_changed
                 .wait_timeout(sleeping, left)
                 .unwrap_or_else(PoisonError::into_inner)
                 .0;
         }
+    }
+
+    /// As [`Bounds::sleep`], but returns as well when one of `others` is ready.
+    pub(super) fn wait_for(
+        &self,
+        others: &mut [PollFd<'_>],
+        duration: Option<Duration>,
+    ) -> Result<(), IoError> {
+        let wake = duration.and_then(|d| Instant::now().checked_add(d));
+        loop {
+            let left = self.slice(wake)?;
+            // An error is the descriptor's, and is found when it is used.
+            if poll::wait_any(others, Some(left)).unwrap_or(true) || left.is_zero() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// How long a sleep until `wake` may take until it looks again.
+    fn slice(&self, wake: Option<Instant>) -> Result<Duration, IoError> {
+        self.check_cut()?;
+        let now = Instant::now();
+        if wake.is_some_and(|wake| wake <= now) {
+            return Ok(Duration::ZERO);
+        }
+        if self.deadline.is_some_and(|deadline| deadline <= now) {
+            return Err(self.over(Over::Deadline));
+        }
+        let until = wake.into_iter().chain(self.deadline).min();
+        Ok(until.map_or(LOOK, |until| (until - now).min(LOOK)))
     }
 
     /// The request was cut: whoever sleeps wakes.

@@ -1,6 +1,7 @@
 //! What carries the bytes of a request: a stream, a datagram, or something without a network.
 
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use crate::address::Endpoint;
@@ -41,12 +42,8 @@ pub(crate) trait Connection: Send + Sync {
         self.flush()
     }
 
-    /// Waits until `recv` would return at once; `false` after `timeout`.
-    ///
-    /// # Errors
-    ///
-    /// What the system says.
-    fn wait_readable(&self, timeout: Option<Duration>) -> io::Result<bool>;
+    /// What is readable when `recv` would return at once; `None` where it always does.
+    fn input(&self) -> Option<BorrowedFd<'_>>;
 
     /// The address that the request came to.
     fn server_address(&self) -> Endpoint;

@@ -2,6 +2,7 @@
 //! one packet at `flush` and at the end.
 
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -132,8 +133,8 @@ impl Connection for Datagram {
         self.flush()
     }
 
-    fn wait_readable(&self, _timeout: Option<Duration>) -> io::Result<bool> {
-        Ok(true)
+    fn input(&self) -> Option<BorrowedFd<'_>> {
+        None
     }
 
     fn server_address(&self) -> Endpoint {

@@ -2,6 +2,7 @@
 //! sent.
 
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -49,8 +50,8 @@ impl Connection for InMemory {
         Ok(buf.len())
     }
 
-    fn wait_readable(&self, _timeout: Option<Duration>) -> io::Result<bool> {
-        Ok(true)
+    fn input(&self) -> Option<BorrowedFd<'_>> {
+        None
     }
 
     fn server_address(&self) -> Endpoint {

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use nix::poll::PollFlags;
@@ -28,7 +28,7 @@ impl Offline {
 
 impl Connection for Offline {
     fn recv(&self, buf: &mut [u8], timeout: Option<Duration>) -> io::Result<usize> {
-        if !self.wait_readable(timeout)? {
+        if !poll::wait(self.input.as_fd(), PollFlags::POLLIN, timeout)? {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         (&self.input).read(buf)
@@ -42,8 +42,8 @@ impl Connection for Offline {
         (&self.output).write(&buf[..buf.len().min(4096)])
     }
 
-    fn wait_readable(&self, timeout: Option<Duration>) -> io::Result<bool> {
-        poll::wait(self.input.as_fd(), PollFlags::POLLIN, timeout)
+    fn input(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.input.as_fd())
     }
 
     fn server_address(&self) -> Endpoint {

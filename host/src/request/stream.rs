@@ -3,7 +3,7 @@
 use std::io;
 use std::mem::MaybeUninit;
 use std::net::Shutdown;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
@@ -101,8 +101,8 @@ impl Connection for Stream {
         }
     }
 
-    fn wait_readable(&self, timeout: Option<Duration>) -> io::Result<bool> {
-        poll::wait(self.socket.as_fd(), PollFlags::POLLIN, timeout)
+    fn input(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.socket.as_fd())
     }
 
     fn server_address(&self) -> Endpoint {
@@ -145,7 +145,10 @@ impl Connection for Stream {
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     let left = end.saturating_duration_since(Instant::now());
-                    if left.is_zero() || !self.wait_readable(Some(left)).unwrap_or(false) {
+                    let socket = self.socket.as_fd();
+                    if left.is_zero()
+                        || !poll::wait(socket, PollFlags::POLLIN, Some(left)).unwrap_or(false)
+                    {
                         return;
                     }
                 }

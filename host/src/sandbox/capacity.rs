@@ -6,7 +6,7 @@ use std::fs;
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit};
 
 use super::wasi::WasiGrants;
-use crate::config::ConcurrencyKind;
+use crate::config::{ConcurrencyKind, Grants};
 
 /// Descriptors, threads and memory maps that the program needs beside those of its requests.
 const OWN_DESCRIPTORS: u64 = 16;
@@ -30,7 +30,7 @@ pub(crate) struct Capacity {
 }
 
 /// Raises the soft limit on descriptors to the hard one, and looks at what the system carries for a
-/// service with so many granted folders.
+/// service with these grants.
 ///
 /// # Errors
 ///
@@ -38,13 +38,13 @@ pub(crate) struct Capacity {
 pub(crate) fn capacity(
     asked: Option<u32>,
     concurrency: ConcurrencyKind,
-    folders: usize,
+    grants: &Grants,
 ) -> Result<Capacity, String> {
     let descriptors = raise_descriptors();
     let limits = match concurrency {
         // A child has descriptors, maps and an address space of its own.
         ConcurrencyKind::Fork => process_limits(),
-        _ => system_limits(descriptors, folders),
+        _ => system_limits(descriptors, grants),
     };
     if concurrency == ConcurrencyKind::Serial {
         return Ok(Capacity {
@@ -76,8 +76,8 @@ pub(crate) fn capacity(
 }
 
 /// Each limit in requests, by its name.
-fn system_limits(descriptors: u64, folders: usize) -> Vec<(u64, &'static str)> {
-    let each = 1 + WasiGrants::descriptors_per_request(folders);
+fn system_limits(descriptors: u64, grants: &Grants) -> Vec<(u64, &'static str)> {
+    let each = 1 + WasiGrants::descriptors_per_request(grants);
     let mut limits = vec![(
         descriptors.saturating_sub(OWN_DESCRIPTORS) / each,
         "the limit on open files (ulimit -Hn)",

@@ -7,6 +7,7 @@ use wasmtime_wasi::p1::WasiP1Ctx;
 use wasmtime_wasi::{WasiCtxView, WasiView};
 
 use super::memory::MemoryLimiter;
+use super::network::Network;
 use super::open_files::OpenFiles;
 use super::wasi::{Descriptors, Stdio, WasiGrants};
 use crate::request::Request;
@@ -78,6 +79,19 @@ impl Guest {
     pub(super) fn wasi(&mut self) -> &mut WasiP1Ctx {
         self.wasi
             .get_or_insert_with(|| Box::new(self.grants.without_folders(&self.request, self.stdio)))
+    }
+
+    /// What it reaches of the network.
+    pub(super) fn network(&mut self) -> Network<'_> {
+        let wasi = self.wasi.get_or_insert_with(|| {
+            Box::new(self.grants.without_folders(&self.request, self.stdio))
+        });
+        Network {
+            table: wasi.ctx().table,
+            open_files: &mut self.open_files,
+            reachable: self.grants.reachable(),
+            request: &self.request,
+        }
     }
 
     pub(crate) fn set_linear_memory(&mut self, memory: Memory) {

@@ -1,12 +1,13 @@
-//! What a guest has opened in granted folders, counted: a request must not take the process's
+//! What a guest has opened in granted folders and of the network, counted: a request must not take the process's
 //! descriptors from all others.
 
+use std::any::Any;
 use std::fs::File;
 use std::sync::{Arc, Weak};
 
 use wasmtime_wasi::filesystem::Descriptor;
 
-/// Files and folders that a guest may have open at one time: each is a descriptor of the process.
+/// Files, folders and sockets that a guest may have open at one time: each is a descriptor of the process.
 pub(super) const OPEN_FILES: usize = 32;
 
 /// The open files of one instance.
@@ -15,7 +16,7 @@ pub(super) struct OpenFiles {
     /// Of preview 1: a file is open for as long as its number is.
     numbers: usize,
     /// Of 0.2: a stream keeps a file open when its descriptor has gone.
-    files: Vec<Weak<File>>,
+    files: Vec<Weak<dyn Any + Send + Sync>>,
 }
 
 impl OpenFiles {
@@ -35,8 +36,8 @@ impl OpenFiles {
         self.numbers = self.numbers.saturating_sub(1);
     }
 
-    /// 0.2 has opened one: what [`watch`] made of it.
-    pub(super) fn opened(&mut self, file: Weak<File>) {
+    /// 0.2 has opened one: what [`watch`] made of it, or a socket.
+    pub(super) fn opened<T: Any + Send + Sync>(&mut self, file: Weak<T>) {
         self.files.push(file);
     }
 }

@@ -8,6 +8,7 @@ use rand::rngs::SysRng;
 use wasmtime_wasi::p1::WasiP1Ctx;
 use wasmtime_wasi::{FsPerms, WasiCtxBuilder, WasiView};
 
+use super::network::Reachable;
 use super::open_files::OPEN_FILES;
 use super::streams::{Input, Output};
 use crate::address::{Endpoint, Transport};
@@ -86,12 +87,13 @@ pub(crate) struct WasiGrants {
     env: Vec<(String, String)>,
     args: Vec<String>,
     folders: Vec<(PathBuf, String, FsPerms)>,
+    reachable: Reachable,
 }
 
 impl WasiGrants {
     /// # Errors
     ///
-    /// A variable that is not there, or a folder that cannot be opened: what, and what to do.
+    /// A variable that is not there, a folder that cannot be opened, a host without an address: what, and what to do.
     pub(crate) fn new(grants: &Grants, program: &str) -> Result<Self, String> {
         let mut env = Vec::new();
         for key in &grants.inherit_env {
@@ -124,16 +126,31 @@ impl WasiGrants {
         }
         let mut args = vec![program.to_owned()];
         args.extend(grants.args.iter().cloned());
-        Ok(WasiGrants { env, args, folders })
+        Ok(WasiGrants {
+            env,
+            args,
+            folders,
+            reachable: Reachable::new(&grants.allow_connect)?,
+        })
     }
 
-    /// Descriptors that a request may take: of granted folders, and of what is opened in them. A folder
-    /// that the guest closes stays open, and of preview 1 makes room for one more file.
-    pub(crate) fn descriptors_per_request(folders: usize) -> u64 {
-        match folders {
-            0 => 0,
-            folders => (2 * folders + OPEN_FILES) as u64,
+    /// Descriptors that a request may take: of granted folders, of what is opened in them, and of
+    /// connections. A folder that the guest closes stays open, and of preview 1 makes room for one more file.
+    pub(crate) fn descriptors_per_request(grants: &Grants) -> u64 {
+        let folders = grants.dir.len();
+        if folders == 0 && grants.allow_connect.is_empty() {
+            return 0;
         }
+        (2 * folders + OPEN_FILES) as u64
+    }
+
+    pub(super) fn reachable(&self) -> &Reachable {
+        &self.reachable
+    }
+
+    /// Whether there is a host that may be connected to.
+    pub(crate) fn has_network(&self) -> bool {
+        !self.reachable.is_empty()
     }
 
     pub(super) fn has_folders(&self) -> bool {

@@ -1,7 +1,8 @@
 //! `wasi:cli/imports@0.2` for components.
 //!
 //! wasmtime-wasi's own, but for what can block: polls and clocks end with the request, `rfile` and
-//! `wfile` are straight on the connection, and a granted folder opens regular files and folders only.
+//! `wfile` are straight on the connection, a granted folder opens regular files and folders only, and
+//! connections go to granted addresses.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,14 +13,14 @@ use wasmtime_wasi::cli::{WasiCli, WasiCliView};
 use wasmtime_wasi::clocks::{WasiClocks, WasiClocksView};
 use wasmtime_wasi::filesystem::{WasiFilesystem, WasiFilesystemView};
 use wasmtime_wasi::p2::bindings::filesystem::types::{self, HostDescriptor};
-use wasmtime_wasi::p2::bindings::{cli, clocks, filesystem, random, sockets, sync};
+use wasmtime_wasi::p2::bindings::{cli, clocks, filesystem, random, sync};
 use wasmtime_wasi::p2::{DynPollable, Pollable, subscribe};
 use wasmtime_wasi::random::{WasiRandom, WasiRandomView};
-use wasmtime_wasi::sockets::{WasiSockets, WasiSocketsView};
 use wasmtime_wasi::{WasiView, async_trait};
 use wasmtime_wasi_io::bindings::wasi::io::poll as async_poll;
 
 use super::guest::Guest;
+use super::network;
 use super::open_files;
 use super::wait::{self, trap};
 use crate::request::Request;
@@ -46,15 +47,7 @@ pub(super) fn add_to_linker(l: &mut Linker<Guest>) -> wasmtime::Result<()> {
     random::random::add_to_linker::<G, WasiRandom>(l, G::random)?;
     random::insecure::add_to_linker::<G, WasiRandom>(l, G::random)?;
     random::insecure_seed::add_to_linker::<G, WasiRandom>(l, G::random)?;
-    // No network is granted: these are there for programs that are built with them, and refuse.
-    let options = sockets::network::LinkOptions::default();
-    sockets::network::add_to_linker::<G, WasiSockets>(l, &options, G::sockets)?;
-    sockets::instance_network::add_to_linker::<G, WasiSockets>(l, G::sockets)?;
-    sockets::ip_name_lookup::add_to_linker::<G, WasiSockets>(l, G::sockets)?;
-    sockets::tcp_create_socket::add_to_linker::<G, WasiSockets>(l, G::sockets)?;
-    sync::sockets::tcp::add_to_linker::<G, WasiSockets>(l, G::sockets)?;
-    sync::sockets::udp::add_to_linker::<G, WasiSockets>(l, G::sockets)?;
-    sync::sockets::udp_create_socket::add_to_linker::<G, WasiSockets>(l, G::sockets)?;
+    network::add_to_linker(l)?;
     l.allow_shadowing(true);
     l.instance(FILESYSTEM)?
         .func_wrap("[method]descriptor.open-at", open_at)?;

@@ -3,7 +3,8 @@
 
 use std::env;
 use std::fs;
-use std::io::{self, BufRead, Write};
+use std::io::{self, BufRead, Read, Write};
+use std::net::{TcpListener, TcpStream, ToSocketAddrs, UdpSocket};
 use std::process;
 use std::thread;
 use std::time::Duration;
@@ -104,6 +105,41 @@ fn carry_out(words: &[&str]) -> io::Result<()> {
             random();
             Ok(())
         }
+        ["connect", host] => {
+            let mut reply = String::new();
+            TcpStream::connect(host)?.read_to_string(&mut reply)?;
+            println!("{reply}");
+            Ok(())
+        }
+        ["fill", host] => {
+            let mut stream = TcpStream::connect(host)?;
+            loop {
+                stream.write_all(&[b'x'; 4096])?;
+            }
+        }
+        ["connections", host] => {
+            let mut streams = Vec::new();
+            let refusal = loop {
+                match TcpStream::connect(host) {
+                    Ok(stream) => streams.push(stream),
+                    Err(refusal) => break refusal,
+                }
+            };
+            println!("{} connections", streams.len());
+            Err(refusal)
+        }
+        ["bind"] => TcpListener::bind("127.0.0.1:0").map(|_| println!("bound")),
+        ["udp", host] => {
+            let socket = UdpSocket::bind("127.0.0.1:0")?;
+            socket.send_to(b"x", host).map(|_| println!("sent"))
+        }
+        ["lookup", name] => {
+            for address in (*name, 0).to_socket_addrs()? {
+                println!("{}", address.ip());
+            }
+            Ok(())
+        }
+        ["exchange", host, bytes] => exchange(host, number(bytes)),
         ["panic"] => panic!("asked to"),
         _ => Err(io::ErrorKind::InvalidInput.into()),
     }
@@ -132,6 +168,72 @@ fn streams(name: &str) -> usize {
 #[cfg(not(target_env = "p2"))]
 fn streams(_name: &str) -> usize {
     0
+}
+
+/// Sends so many bytes without ever waiting for them to be taken, reads as many meanwhile, and waits for
+/// whichever can go on: one that waits for one direction alone would be stuck.
+#[cfg(target_env = "p2")]
+fn exchange(host: &str, bytes: u64) -> io::Result<()> {
+    use wasip2::io::poll::poll;
+    use wasip2::io::streams::StreamError;
+    use wasip2::sockets::instance_network::instance_network;
+    use wasip2::sockets::network::{
+        ErrorCode, IpAddressFamily, IpSocketAddress, Ipv4SocketAddress,
+    };
+    use wasip2::sockets::tcp::ShutdownType;
+    use wasip2::sockets::tcp_create_socket::create_tcp_socket;
+
+    let refused = |code: ErrorCode| io::Error::other(code.message());
+    let host: std::net::SocketAddrV4 = host.parse().map_err(io::Error::other)?;
+    let [a, b, c, d] = host.ip().octets();
+    let address = IpSocketAddress::Ipv4(Ipv4SocketAddress {
+        port: host.port(),
+        address: (a, b, c, d),
+    });
+    let socket = create_tcp_socket(IpAddressFamily::Ipv4).map_err(refused)?;
+    socket
+        .start_connect(&instance_network(), address)
+        .map_err(refused)?;
+    socket.subscribe().block();
+    let (input, output) = socket.finish_connect().map_err(refused)?;
+    let (can_read, can_write) = (input.subscribe(), output.subscribe());
+    let (mut sent, mut received) = (0, 0);
+    loop {
+        let room = output.check_write().map_err(io::Error::other)?;
+        let count = room.min(bytes - sent);
+        if count > 0 {
+            let piece: Vec<u8> = (sent..sent + count).map(|n| (n % 251) as u8).collect();
+            output.write(&piece).map_err(io::Error::other)?;
+            sent += count;
+            if sent == bytes {
+                socket.shutdown(ShutdownType::Send).map_err(refused)?;
+            }
+        }
+        match input.read(1 << 16) {
+            Ok(piece) => {
+                let is_right = |(n, byte): (u64, &u8)| *byte == (n % 251) as u8;
+                if !(received..).zip(&piece).all(is_right) {
+                    return Err(io::Error::other("what came back is not what was sent"));
+                }
+                received += piece.len() as u64;
+            }
+            Err(StreamError::Closed) => break,
+            Err(error) => return Err(io::Error::other(error)),
+        }
+        if sent < bytes {
+            poll(&[&can_read, &can_write]);
+        } else {
+            poll(&[&can_read]);
+        }
+    }
+    println!("{received} bytes");
+    Ok(())
+}
+
+/// WASI preview 1 has no sockets to connect.
+#[cfg(not(target_env = "p2"))]
+fn exchange(_host: &str, _bytes: u64) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 /// Two numbers of 64 bits from each source of randomness that WASI has.
