@@ -1,10 +1,12 @@
-//! Handlers that attack their host and their neighbours, as `tests/guests/hostile` does it: under every
-//! limit, as a module, a component and a program, over every transport and under every concurrency, while
-//! a neighbour asks 32 times a second. Each limit fires in time, the log names it, the neighbour has what it
+//! Handlers that attack their host and their neighbours: `tests/guests/hostile` as a module, a component and
+//! a program, and by hand `tests/handlers/hostile.wat`, under every limit, over every transport and under
+//! every concurrency, while a neighbour asks 32 times a second. Each limit fires in time, the log names it, the neighbour has what it
 //! asked for at its usual latency, and what the attack took comes back.
 
-use crate::harness::{Client, Serve, Server, Taken, Transport, guest, guest_component, is_request};
-use Ends::{Cpu, Deadline, Exits, Fails, Idle, Memory, Nothing, Output, Stack};
+use crate::harness::{
+    Client, Serve, Server, Taken, Transport, guest, guest_component, is_request, wat,
+};
+use Ends::{Cpu, Deadline, Exits, Fails, Idle, Memory, Nothing, Output, Traps, Waits};
 use serde_json::Value;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -20,12 +22,14 @@ enum Ends {
     Deadline,
     /// `idle-timeout`; over datagrams there is nothing to wait for
     Idle,
+    /// `deadline`; over datagrams there is nothing to wait for, so `cpu-limit`
+    Waits,
     /// `memory-limit`
     Memory,
     /// `output-limit`
     Output,
     /// `trap`
-    Stack,
+    Traps,
     /// `handler-error`
     Fails,
     /// `handler-error` of a program, otherwise `trap`
@@ -48,7 +52,7 @@ const ATTACKS: [(&str, Ends); 28] = [
     ("nap", Deadline),
     ("grow", Memory),
     ("grow-at-once", Memory),
-    ("recurse", Stack),
+    ("recurse", Traps),
     ("print", Cpu),
     ("print-at-length", Nothing),
     ("print-empty-lines", Nothing),
@@ -56,14 +60,70 @@ const ATTACKS: [(&str, Ends); 28] = [
     ("read", Idle),
     ("write", Output),
     ("write-byte-by-byte", Output),
-    ("panic", Stack),
+    ("panic", Traps),
     ("exit", Exits),
-    ("abort", Stack),
+    ("abort", Traps),
     ("fail-at-length", Fails),
-    ("spawn", Stack),
+    ("spawn", Traps),
     ("escape", Nothing),
     ("greet", Nothing),
     ("no-such-order", Fails),
+];
+
+/// The attacks of `tests/handlers/hostile.wat`: a step, an attack, and what it is called there.
+const ATTACKS_BY_HAND: [(&str, Ends); 52] = [
+    ("sA spin", Cpu),
+    ("iA spin", Cpu),
+    ("uA spin", Cpu),
+    ("hA spin", Cpu),
+    ("fA spin", Cpu),
+    ("sB ask-for-the-id", Cpu),
+    ("hB ask-for-the-id", Cpu),
+    ("hC copy", Cpu),
+    ("hD fill", Cpu),
+    ("hE grow-a-table", Memory),
+    ("hF fill-a-table", Cpu),
+    ("sG grow-at-once", Memory),
+    ("hG grow-at-once", Memory),
+    ("hH grow-two-memories", Memory),
+    ("hI call-its-own-tail", Cpu),
+    ("sJ recurse-through-a-table", Traps),
+    ("hJ recurse-through-a-table", Traps),
+    ("sK read-outside", Traps),
+    ("hK read-outside", Traps),
+    ("hL write-outside", Traps),
+    ("hM read-a-line-outside", Traps),
+    ("hN address-outside", Traps),
+    ("hO poll-too-many", Traps),
+    ("sP sleep", Deadline),
+    ("hP sleep", Deadline),
+    ("hQ too-many-iovecs", Traps),
+    ("hR log-the-same-memory", Cpu),
+    ("hS draw-numbers", Cpu),
+    ("hT clock-outside", Traps),
+    ("sU exit", Traps),
+    ("uU exit", Traps),
+    ("sV trap", Traps),
+    ("iV trap", Traps),
+    ("uV trap", Traps),
+    ("fV trap", Traps),
+    ("hW juggle-descriptors", Cpu),
+    ("hX report", Fails),
+    ("hY set-the-longest-timeout", Idle),
+    ("hZ time-out-again-and-again", Waits),
+    ("ha divide", Traps),
+    ("hb call-nothing", Traps),
+    ("hc call-outside", Traps),
+    ("hd read-an-empty-input", Cpu),
+    ("he open-nothing", Cpu),
+    ("hf yield", Cpu),
+    ("hg log-control-characters", Nothing),
+    ("hh poll-many", Cpu),
+    ("hi write-nothing", Cpu),
+    ("hj write-too-much", Output),
+    ("hk convert-no-number", Traps),
+    ("hl switch-nagle", Cpu),
+    ("hm copy-the-address-outside", Traps),
 ];
 
 const CPU_MS: u64 = 100;
@@ -84,15 +144,24 @@ enum Kind {
     Component,
     Program,
     ComponentProgram,
+    ByHand,
 }
 
 impl Kind {
+    fn attacks(self) -> &'static [(&'static str, Ends)] {
+        match self {
+            Kind::ByHand => &ATTACKS_BY_HAND,
+            _ => &ATTACKS,
+        }
+    }
+
     fn file(self) -> PathBuf {
         match self {
             Kind::Module => guest("hostile"),
             Kind::Component => guest_component("hostile"),
             Kind::Program => guest("hostile-program"),
             Kind::ComponentProgram => guest_component("hostile-program"),
+            Kind::ByHand => wat("hostile"),
         }
     }
 
@@ -142,7 +211,8 @@ fn attack(server: &Server, number: usize, order: &str) -> (Client, Value) {
     let length = 64 + number;
     let mut client = server.connect();
     client.send(format!("{order:<width$}\n", width = length - 1));
-    let reader = order.starts_with("write").then(|| read_off(&client));
+    let reader =
+        (order.starts_with("write") || order.contains(" write-")).then(|| read_off(&client));
     let is_it = |event: &Value| is_request(event) && event["bytes_in"] == length;
     let event = server.log().wait_for(1, is_it).remove(0);
     if let Some(Some(reader)) = reader {
@@ -170,12 +240,13 @@ fn is_ended(kind: Kind, transport: Transport, order: &str, ends: Ends, event: &V
     };
     let outcome = match ends {
         Cpu => "cpu-limit",
-        Deadline => "deadline",
+        Waits if transport.is_datagram() => "cpu-limit",
+        Deadline | Waits => "deadline",
         Idle if transport.is_datagram() => "ok",
         Idle => "idle-timeout",
         Memory => "memory-limit",
         Output => "output-limit",
-        Stack => "trap",
+        Traps => "trap",
         Exits if !kind.is_program() => "trap",
         Exits | Fails => "handler-error",
         Nothing => "ok",
@@ -191,7 +262,7 @@ fn is_ended(kind: Kind, transport: Transport, order: &str, ends: Ends, event: &V
     assert!(number("bytes_out") <= OUTPUT, "{event}");
     let detail = event["detail"].as_str().unwrap_or_default();
     assert!(detail.len() <= 10_000, "{order}: {}", detail.len());
-    let says_much = ["print", "print-at-length", "print-empty-lines"].contains(&order);
+    let says_much = order.starts_with("print") || order.contains(" log-");
     if says_much || (order == "fail-at-length" && kind.is_program()) {
         assert!(event["log_dropped"].as_u64() > Some(0), "{order}: {event}");
     }
@@ -208,10 +279,10 @@ fn attacks(kind: Kind, transport: Transport, concurrency: &str) {
         let neighbour =
             (concurrency != "serial").then(|| scope.spawn(|| neighbour(&server, &stops)));
         let stop = Stop(&stops);
-        for (number, (order, ends)) in ATTACKS.into_iter().enumerate() {
+        for (number, (order, ends)) in kind.attacks().iter().enumerate() {
             let (mut client, event) = attack(&server, number, order);
-            is_ended(kind, transport, order, ends, &event);
-            if order == "escape" {
+            is_ended(kind, transport, order, *ends, &event);
+            if *order == "escape" {
                 client.finish_sending();
                 assert_eq!(String::from_utf8_lossy(&client.receive_all()), "nothing");
             }
@@ -260,4 +331,16 @@ cells! {
     a_component_program_over_tcp_under_fork: ComponentProgram, Tcp, "fork";
     a_component_program_over_udp_under_serial: ComponentProgram, Udp, "serial";
     a_component_program_over_unixgram_under_threads: ComponentProgram, Unixgram, "threads";
+    a_module_by_hand_over_tcp_under_serial: ByHand, Tcp, "serial";
+    a_module_by_hand_over_tcp_under_threads: ByHand, Tcp, "threads";
+    a_module_by_hand_over_tcp_under_fork: ByHand, Tcp, "fork";
+    a_module_by_hand_over_udp_under_serial: ByHand, Udp, "serial";
+    a_module_by_hand_over_udp_under_threads: ByHand, Udp, "threads";
+    a_module_by_hand_over_udp_under_fork: ByHand, Udp, "fork";
+    a_module_by_hand_over_unix_under_serial: ByHand, Unix, "serial";
+    a_module_by_hand_over_unix_under_threads: ByHand, Unix, "threads";
+    a_module_by_hand_over_unix_under_fork: ByHand, Unix, "fork";
+    a_module_by_hand_over_unixgram_under_serial: ByHand, Unixgram, "serial";
+    a_module_by_hand_over_unixgram_under_threads: ByHand, Unixgram, "threads";
+    a_module_by_hand_over_unixgram_under_fork: ByHand, Unixgram, "fork";
 }

@@ -108,3 +108,46 @@ fn an_initial_table_beyond_the_limit_is_refused_at_load() {
         .run_to_end()
         .is_an_error(1, &["memory"]);
 }
+
+/// A module with so many memories, of a page each.
+fn with_memories(count: usize) -> String {
+    let memories = "(memory 1)".repeat(count - 1);
+    format!(r#"(module (memory (export "memory") 1) {memories} (func (export "handle")))"#)
+}
+
+#[test]
+fn more_memories_than_the_system_carries_are_refused_at_load() {
+    let dir = tempfile::tempdir().unwrap();
+    let handler = dir.path().join("memories.wat");
+    std::fs::write(&handler, with_memories(100)).unwrap();
+    let refused = sandsock(&["check".as_ref(), handler.as_os_str()], b"");
+    refused.is_an_error(1, &["100 memories", "--max-in-flight"]);
+    let server = Serve::new(&handler).with("--max-in-flight 10").start();
+    assert_eq!(server.ask(""), b"");
+    assert_eq!(server.request()["outcome"], "ok");
+}
+
+/// What is looked at before is the modules of the file, and not how often each is used.
+#[test]
+fn a_memory_that_is_made_twice_counts_twice() {
+    let component = r#"(component
+        (core module $large (memory 640))
+        (core instance (instantiate $large))
+        (core instance (instantiate $large))
+        (core module $handler
+            (memory (export "memory") 1)
+            (func (export "handle") (result i32) (i32.const 0)))
+        (core instance $handler (instantiate $handler))
+        (func (export "handle") (result (result (error string)))
+            (canon lift (core func $handler "handle")
+                (memory (core memory $handler "memory")))))"#;
+    let dir = tempfile::tempdir().unwrap();
+    let handler = dir.path().join("twice.wat");
+    std::fs::write(&handler, component).unwrap();
+    let server = Serve::new(&handler).with("--memory-limit 64MiB").start();
+    assert_eq!(server.ask(""), b"");
+    assert_eq!(server.request()["outcome"], "memory-limit");
+    let server = Serve::new(&handler).with("--memory-limit 96MiB").start();
+    assert_eq!(server.ask(""), b"");
+    assert_eq!(server.request()["outcome"], "ok");
+}

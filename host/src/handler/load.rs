@@ -18,6 +18,7 @@ use super::instances::Instances;
 use super::load_error::LoadError;
 use super::module::ModuleHandler;
 use crate::config::{ConcurrencyKind, Grants, Limits, LoadOptions};
+use crate::sandbox::capacity::check_instances;
 use crate::sandbox::{Cache, Compiled, Engines, Ticker, WasiGrants};
 
 /// What a handler is (the contract's three kinds).
@@ -191,6 +192,8 @@ impl Loader {
         compiled: &Compiled,
     ) -> Result<Loaded, LoadError> {
         let required = required(compiling, compiled)?;
+        check_instances(self.instances, required.num_memories, required.num_tables)
+            .map_err(|problem| LoadError::NotServed(vec![problem]))?;
         let memory_limit = self.memory_limit.unwrap_or(u64::MAX);
         let engine = Engines::serving(&required, self.instances, memory_limit, self.ticker)
             .map_err(LoadError::Engine)?;

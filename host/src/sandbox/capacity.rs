@@ -2,6 +2,7 @@
 //! that was asked for is an error.
 
 use std::fs;
+use std::path::Path;
 
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit};
 
@@ -13,12 +14,16 @@ const OWN_DESCRIPTORS: u64 = 16;
 const OWN_THREADS: u64 = 8;
 const OWN_MAPS: u64 = 2_000;
 
-/// Memory maps of a thread that has run Wasm, and of an instance, together, as /proc/self/maps shows them.
+/// Memory maps of a thread that has run Wasm, and of an instance with one memory and one table, together,
+/// and of each memory or table beyond these, as /proc/self/maps shows them.
 const MAPS_PER_REQUEST: u64 = 10;
+const MAPS_PER_MEMORY: u64 = 2;
 
-/// Address space of a pooled memory (4 GiB and its guards), and of the program, in bytes.
-const SPACE_PER_REQUEST: u64 = (4 << 30) + (64 << 20);
+/// Address space of a pooled memory (4 GiB and its guards), of the program, and of any process (x86-64 and
+/// AArch64 with 48 bits, of which half is the kernel's), in bytes.
+const SPACE_PER_MEMORY: u64 = (4 << 30) + (64 << 20);
 const OWN_SPACE: u64 = 2 << 30;
+const ADDRESS_SPACE: u64 = 1 << 47;
 
 /// How many requests there can be at one time.
 #[derive(Debug, PartialEq, Eq)]
@@ -82,20 +87,44 @@ fn system_limits(descriptors: u64, grants: &Grants) -> Vec<(u64, &'static str)> 
         descriptors.saturating_sub(OWN_DESCRIPTORS) / each,
         "the limit on open files (ulimit -Hn)",
     )];
+    limits.extend(memory_limits(1, 1));
+    limits.extend(process_limits());
+    limits
+}
+
+/// As [`system_limits`], of what memories and tables take.
+fn memory_limits(memories: u32, tables: u32) -> Vec<(u64, &'static str)> {
+    let (memories, tables) = (u64::from(memories.max(1)), u64::from(tables.max(1)));
+    // Reading a handler again takes a second pool while the first still serves.
+    let in_space = |space: u64| space.saturating_sub(OWN_SPACE) / (SPACE_PER_MEMORY * memories) / 2;
+    let mut limits = vec![(in_space(ADDRESS_SPACE), "the address space of a process")];
     if let Some(space) = soft_limit(Resource::RLIMIT_AS) {
-        // Reading a handler again takes a second pool while the first still serves.
-        let requests = space.saturating_sub(OWN_SPACE) / SPACE_PER_REQUEST / 2;
-        limits.push((requests, "the limit on address space (ulimit -v)"));
+        limits.push((in_space(space), "the limit on address space (ulimit -v)"));
     }
     if let Some(maps) = number_in("/proc/sys/vm/max_map_count") {
-        let requests = maps.saturating_sub(OWN_MAPS) / MAPS_PER_REQUEST;
+        let each = MAPS_PER_REQUEST + MAPS_PER_MEMORY * (memories + tables - 2);
         limits.push((
-            requests,
+            maps.saturating_sub(OWN_MAPS) / each,
             "the limit on memory maps (sysctl vm.max_map_count)",
         ));
     }
-    limits.extend(process_limits());
     limits
+}
+
+/// Whether there can be so many instances with so many memories and tables each.
+///
+/// # Errors
+///
+/// There cannot: which limit, and what to do.
+pub(crate) fn check_instances(instances: u32, memories: u32, tables: u32) -> Result<(), String> {
+    let what = format!("it has {memories} memories and {tables} tables");
+    match memory_limits(memories, tables).into_iter().min() {
+        Some((0, limit)) => Err(format!("{what}, more than {limit} allows for")),
+        Some((most, limit)) if u64::from(instances) > most => Err(format!(
+            "{what}, of which {limit} allows for {most} requests at one time: serve it with --max-in-flight {most}, or build it with fewer"
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// As [`system_limits`], of threads and processes.
@@ -120,18 +149,21 @@ fn soft_limit(resource: Resource) -> Option<u64> {
     (soft != RLIM_INFINITY).then_some(soft)
 }
 
-fn number_in(file: &str) -> Option<u64> {
+fn number_in(file: impl AsRef<Path>) -> Option<u64> {
     fs::read_to_string(file).ok()?.trim().parse().ok()
 }
 
-/// cgroups(7): the line of version 2 is `0::/path`.
+/// The lowest limit of the control group and those that it is in. cgroups(7): the line of version 2 is
+/// `0::/path`.
 fn cgroup_threads() -> Option<u64> {
     let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
-    let path = groups.lines().find_map(|line| line.strip_prefix("0::"))?;
-    number_in(&format!(
-        "/sys/fs/cgroup{}/pids.max",
-        path.trim_end_matches('/')
-    ))
+    let path = groups.lines().find_map(|line| line.strip_prefix("0::/"))?;
+    Path::new("/sys/fs/cgroup")
+        .join(path)
+        .ancestors()
+        .take_while(|group| group.starts_with("/sys/fs/cgroup"))
+        .filter_map(|group| number_in(group.join("pids.max")))
+        .min()
 }
 
 fn raise_descriptors() -> u64 {

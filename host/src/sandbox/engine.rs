@@ -39,8 +39,8 @@ const FEATURES: [WasmFeatures; 14] = [
 const KEEP_MEMORY: usize = 256 << 10;
 const KEEP_TABLE: usize = 64 << 10;
 
-/// Elements that a table of the pool has room for at least.
-const TABLE_ELEMENTS: u64 = 20_000;
+/// Elements that a table of the pool has room for at most; the memory limit comes first, by default.
+const TABLE_ELEMENTS: u64 = 16 << 20;
 
 /// Engines that understand each other's compiled code.
 pub(crate) struct Engines;
@@ -105,8 +105,10 @@ fn pool(
 ) -> PoolingAllocationConfig {
     let memories = required.num_memories.max(1);
     let tables = required.num_tables.max(1);
-    let elements = required.max_initial_table_size.unwrap_or(0);
-    let elements = elements.saturating_mul(2).max(TABLE_ELEMENTS);
+    let elements = memory_limit / size_of::<usize>() as u64;
+    let elements = elements
+        .min(TABLE_ELEMENTS)
+        .max(required.max_initial_table_size.unwrap_or(0));
     // A pool's memory is at most what 32 bits can address.
     let memory = memory_limit.min(1 << 32).next_multiple_of(64 << 10);
     let mut pool = PoolingAllocationConfig::new();
