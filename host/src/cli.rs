@@ -4,6 +4,7 @@
 mod check;
 mod compile;
 mod fork_loop;
+mod hardening;
 mod log;
 mod run;
 mod serve;
@@ -21,7 +22,7 @@ use compile::CompileProcess;
 use crate::config::{Grants, LimitOptions, LoadOptions, ServiceOptions};
 use crate::events;
 use crate::handler::{LoadError, Loader, WasmHandler};
-use crate::sandbox::capacity::capacity;
+use crate::sandbox::capacity::{Capacity, capacity};
 use crate::sandbox::{Cache, Compiled};
 
 /// Python's socketserver, where the request handler is a WebAssembly file in a sandbox of its own.
@@ -101,13 +102,21 @@ impl HandlerArgs {
     }
 
     /// The requests in flight that `serve` would have with these options.
-    fn capacity(&self, service: &ServiceOptions) -> anyhow::Result<u32> {
-        let capacity = capacity(service.max_in_flight, service.concurrency, &self.grants)
-            .map_err(anyhow::Error::msg)?;
-        if let Some(warning) = &capacity.warning {
-            events::warning(warning);
-        }
-        Ok(capacity.max_in_flight)
+    fn capacity(&self, service: &ServiceOptions) -> anyhow::Result<Capacity> {
+        capacity(service.max_in_flight, service.concurrency, &self.grants)
+            .map_err(anyhow::Error::msg)
+    }
+
+    /// The folder of the cache, which is made where it is not there.
+    fn cache_folder(&self) -> Option<PathBuf> {
+        let folder = match &self.load.cache {
+            Some(folder) if folder.as_os_str() == "off" => return None,
+            Some(folder) => folder.clone(),
+            None => Cache::default_folder()?,
+        };
+        // Whether it can be used, and why not, is said when it is.
+        let _ = Cache::open(&folder);
+        Some(folder)
     }
 
     /// The cache that was asked for has to work; the user's own is used where it does.

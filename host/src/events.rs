@@ -5,7 +5,10 @@ use std::fmt::Display;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
+use nix::unistd::{getegid, geteuid};
+
 use crate::admission::Refusal;
+use crate::harden::InForce;
 use crate::outcome::Outcome;
 use crate::request::PeerCredentials;
 
@@ -83,6 +86,32 @@ pub(crate) fn guest(service: &str, id: u64, stream: &str, line: &str) {
 /// A listener accepts.
 pub(crate) fn listening(service: &str, address: &str) {
     tracing::debug!(event = "listening", service, address);
+}
+
+/// What the program has given up.
+pub(crate) fn hardened(capabilities: &str, in_force: &InForce) {
+    let (user, group) = (geteuid().as_raw(), getegid().as_raw());
+    let InForce {
+        landlock, seccomp, ..
+    } = in_force;
+    let lacks = in_force.lacks.join(", ");
+    macro_rules! tell {
+        ($level:ident) => {
+            tracing::$level!(
+                event = "hardened",
+                user,
+                group,
+                capabilities,
+                landlock,
+                seccomp,
+                lacks
+            )
+        };
+    }
+    match lacks.is_empty() {
+        true => tell!(info),
+        false => tell!(warn),
+    }
 }
 
 /// Requests were not let in: so many since the last event of their kind, and who was the last of them.

@@ -50,6 +50,7 @@ mod concurrency;
 pub mod config;
 mod events;
 mod handler;
+pub mod harden;
 mod outcome;
 mod poll;
 mod request;

@@ -5,6 +5,7 @@ mod cache;
 pub(crate) mod capacity;
 pub(crate) mod compiled;
 mod engine;
+mod file_streams;
 mod guest;
 mod memory;
 mod network;

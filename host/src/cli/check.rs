@@ -9,6 +9,7 @@ use clap::Args;
 use super::HandlerArgs;
 use super::log::{self, LogArgs};
 use crate::config::ServiceOptions;
+use crate::events;
 
 /// Says what a file is and whether `serve` would take it with the same options. Exits 0 only where it
 /// would.
@@ -23,8 +24,11 @@ pub(super) struct CheckArgs {
 
 pub(super) fn main(args: CheckArgs) -> anyhow::Result<ExitCode> {
     log::start(&LogArgs::default());
-    let in_flight = args.handler.capacity(&ServiceOptions::default())?;
-    let loader = args.handler.loader(in_flight)?;
+    let capacity = args.handler.capacity(&ServiceOptions::default())?;
+    if let Some(warning) = &capacity.warning {
+        events::warning(warning);
+    }
+    let loader = args.handler.loader(capacity.max_in_flight)?;
     let (handler, _) = args
         .handler
         .load(&loader)

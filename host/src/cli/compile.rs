@@ -20,6 +20,7 @@ use wasmtime::Engine;
 use super::this_program::{take, this_program};
 use crate::config::{LoadOptions, Size, Span};
 use crate::handler::{Compiler, InProcess, LoadError, looks_like_wasm};
+use crate::harden::{Harden, confine_compiler};
 use crate::poll;
 use crate::sandbox::compiled::{seal, share, shareable, shared};
 use crate::sandbox::{Compiled, Engines, Ticker};
@@ -43,9 +44,11 @@ const INVALID: u8 = 3;
 pub(super) fn main(args: CompileArgs) -> anyhow::Result<ExitCode> {
     let file = shared(take(args.file)?)?;
     let engine = Engines::compiling(Ticker::Thread).map_err(anyhow::Error::from)?;
+    let code = take(args.code)?;
+    confine_compiler(Harden::Auto)?;
     match InProcess.compile(&engine, &file, &args.path) {
         Ok(compiled) => {
-            let mut code = std::fs::File::from(take(args.code)?);
+            let mut code = std::fs::File::from(code);
             io::Write::write_all(&mut code, compiled.bytes())?;
             Ok(ExitCode::SUCCESS)
         }

@@ -24,11 +24,13 @@ use signal_hook::low_level;
 use tracing::Metadata;
 use tracing_subscriber::fmt::MakeWriter;
 
+use super::hardening::needs_of_handler;
 use super::log;
 use super::serve::ServeArgs;
 use super::this_program::take;
 use crate::concurrency::{CUT, Concurrency, Counting, Fork, Process, Table};
 use crate::handler::WasmHandler;
+use crate::harden::confine_forker;
 use crate::sandbox::{Compiled, THREAD_STACK};
 use crate::server::{BaseServer, Control, DefaultHooks, Quota, Service, handed_over};
 
@@ -144,6 +146,9 @@ pub(super) fn main(args: ForkLoopArgs) -> anyhow::Result<ExitCode> {
     )?);
     let server = BaseServer::new(listener, service, fork.clone(), Arc::new(quota), control);
     obey(&server, &fork)?;
+    // What is open stays; nothing else is needed.
+    let needs = needs_of_handler(&serve.handler.grants);
+    confine_forker(serve.harden.harden, &needs)?;
     // The supervisor has the listener, too: it accepts from the moment that it listens.
     send(channel.as_raw_fd(), &[ACCEPTING], MsgFlags::MSG_NOSIGNAL)?;
     server.serve_forever(None);

@@ -16,12 +16,14 @@ use anyhow::{Context, bail};
 use clap::Args;
 use sd_notify::NotifyState;
 
+use super::hardening::HardenArgs;
 use super::log::{self, LogArgs};
 use super::signals::{self, Signal};
 use super::{HandlerArgs, Usage};
 use crate::address::{ListenAddress, Transport};
 use crate::config::{AdmissionOptions, ConcurrencyKind, ServiceOptions};
 use crate::events;
+use crate::sandbox::capacity::Capacity;
 use crate::server::BindOptions;
 
 use in_process::InProcess;
@@ -63,6 +65,8 @@ pub(super) struct ServeArgs {
     pub(super) service: ServiceOptions,
     #[command(flatten)]
     pub(super) admission: AdmissionOptions,
+    #[command(flatten)]
+    pub(super) harden: HardenArgs,
     #[command(flatten)]
     pub(super) log: LogArgs,
 }
@@ -131,7 +135,7 @@ impl ServeArgs {
     }
 }
 
-pub(super) fn main(args: ServeArgs) -> anyhow::Result<ExitCode> {
+pub(super) fn main(mut args: ServeArgs) -> anyhow::Result<ExitCode> {
     let address: ListenAddress = args
         .address
         .parse()
@@ -139,24 +143,38 @@ pub(super) fn main(args: ServeArgs) -> anyhow::Result<ExitCode> {
     // Before anything of ours is opened: what was handed over is told by its number.
     let handed_over = sockets::take(&address)?;
     args.check(&address)?;
-    log::start(&args.log);
-    let (sender, messages) = mpsc::channel();
-    let signals = sender.clone();
-    // Where nobody receives any more the program is at its end.
-    let pass_on = move |signal| drop(signals.send(Message::Signal(signal)));
-    signals::listen(pass_on).context("signals cannot be listened for")?;
-    let options = args.bind_options();
+    let taken = signals::take().context("signals cannot be listened for")?;
     // A name that is taken is said before a large handler is compiled for nothing.
-    let sockets = Sockets::open(&address, handed_over, &options)?;
+    let sockets = Sockets::open(&address, handed_over, &args.bind_options())?;
     let mut concurrency = args.service.concurrency;
     if sockets.is_connection {
         // One request, for which the program is a process of its own already.
         concurrency = ConcurrencyKind::Threads;
     }
-    let in_flight = match sockets.is_connection {
-        true => 1,
+    args.harden.become_user()?;
+    if args.harden.user.is_some() && args.handler.load.cache.is_none() {
+        // The folder of who has started the program is not the new user's.
+        args.handler.load.cache = Some("off".into());
+    }
+    let capacity = match sockets.is_connection {
+        true => Capacity::of_one(),
         false => args.handler.capacity(&args.service)?,
     };
+    // Threads that there are already would give nothing up.
+    let hardened = args.harden.give_up(&args.handler, &address)?;
+    log::start(&args.log);
+    if let Some(hardened) = &hardened {
+        events::hardened(&hardened.capabilities, &hardened.in_force);
+    }
+    if let Some(warning) = &capacity.warning {
+        events::warning(warning);
+    }
+    let in_flight = capacity.max_in_flight;
+    let (sender, messages) = mpsc::channel();
+    let signals = sender.clone();
+    // Where nobody receives any more the program is at its end.
+    let pass_on = move |signal| drop(signals.send(Message::Signal(signal)));
+    signals::listen(taken, pass_on).context("signals cannot be listened for")?;
     let loading = Loading::start(&args.handler, concurrency, in_flight, sender.clone())?;
     let Some(loaded) = wait_for_handler(&messages, &loading)? else {
         return Ok(ExitCode::SUCCESS);

@@ -20,13 +20,24 @@ pub(super) enum Signal {
     Child,
 }
 
+/// From now on no signal ends the program; they wait to be listened for.
+///
+/// # Errors
+///
+/// No descriptor is to be had.
+pub(super) fn take() -> io::Result<Signals> {
+    Signals::new([SIGTERM, SIGINT, SIGHUP, SIGCHLD])
+}
+
 /// Listens for signals on a thread of its own and passes them on.
 ///
 /// # Errors
 ///
-/// No thread or descriptor is to be had.
-pub(super) fn listen(pass_on: impl Fn(Signal) + Send + 'static) -> io::Result<()> {
-    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGCHLD])?;
+/// No thread is to be had.
+pub(super) fn listen(
+    mut signals: Signals,
+    pass_on: impl Fn(Signal) + Send + 'static,
+) -> io::Result<()> {
     thread::Builder::new()
         .name("signals".to_owned())
         .stack_size(256 << 10)

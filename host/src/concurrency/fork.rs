@@ -163,6 +163,7 @@ impl Fork {
             Err(error) => format!("its process cannot be waited for: {error}"),
         };
         let child = children.swap_remove(index);
+        let how = child.slot.forbidden_call().unwrap_or(how);
         if !child.slot.is_told() {
             let outcome = match child.is_cut {
                 true => Outcome::Cut,

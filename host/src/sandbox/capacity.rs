@@ -34,6 +34,16 @@ pub(crate) struct Capacity {
     pub(crate) warning: Option<String>,
 }
 
+impl Capacity {
+    /// Of a program that serves one request and ends.
+    pub(crate) fn of_one() -> Self {
+        Capacity {
+            max_in_flight: 1,
+            warning: None,
+        }
+    }
+}
+
 /// Raises the soft limit on descriptors to the hard one, and looks at what the system carries for a
 /// service with these grants.
 ///
@@ -52,10 +62,7 @@ pub(crate) fn capacity(
         _ => system_limits(descriptors, grants),
     };
     if concurrency == ConcurrencyKind::Serial {
-        return Ok(Capacity {
-            max_in_flight: 1,
-            warning: None,
-        });
+        return Ok(Capacity::of_one());
     }
     let wanted = asked.unwrap_or(concurrency.default_max_in_flight());
     match limits.into_iter().min() {

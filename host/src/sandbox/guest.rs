@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use wasmtime::component::ResourceTable;
 use wasmtime::{Caller, Engine, Extern, Memory, Store, Trap, UpdateDeadline};
 use wasmtime_wasi::p1::WasiP1Ctx;
 use wasmtime_wasi::{WasiCtxView, WasiView};
@@ -79,6 +80,11 @@ impl Guest {
     pub(super) fn wasi(&mut self) -> &mut WasiP1Ctx {
         self.wasi
             .get_or_insert_with(|| Box::new(self.grants.without_folders(&self.request, self.stdio)))
+    }
+
+    /// Its resources, by their handles.
+    pub(super) fn table(&mut self) -> &mut ResourceTable {
+        self.ctx().table
     }
 
     /// What it reaches of the network.

@@ -19,6 +19,7 @@ use wasmtime_wasi::random::{WasiRandom, WasiRandomView};
 use wasmtime_wasi::{WasiView, async_trait};
 use wasmtime_wasi_io::bindings::wasi::io::poll as async_poll;
 
+use super::file_streams;
 use super::guest::Guest;
 use super::network;
 use super::open_files;
@@ -49,8 +50,9 @@ pub(super) fn add_to_linker(l: &mut Linker<Guest>) -> wasmtime::Result<()> {
     random::insecure_seed::add_to_linker::<G, WasiRandom>(l, G::random)?;
     network::add_to_linker(l)?;
     l.allow_shadowing(true);
-    l.instance(FILESYSTEM)?
-        .func_wrap("[method]descriptor.open-at", open_at)?;
+    let mut files = l.instance(FILESYSTEM)?;
+    files.func_wrap("[method]descriptor.open-at", open_at)?;
+    file_streams::add_to_linker(&mut files)?;
     l.allow_shadowing(false);
     Ok(())
 }
@@ -65,7 +67,7 @@ impl HasData for Table {
 }
 
 fn table(guest: &mut Guest) -> &mut ResourceTable {
-    guest.ctx().table
+    guest.table()
 }
 
 /// The table and the request that bounds every wait.

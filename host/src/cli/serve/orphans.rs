@@ -68,6 +68,7 @@ impl Orphans {
                 }
                 _ => "its process ended, after the one that had forked it".to_owned(),
             };
+            let detail = orphan.slot.forbidden_call().unwrap_or(detail);
             if !orphan.slot.is_told() {
                 lost(service, orphan, &detail);
             }

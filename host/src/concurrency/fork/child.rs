@@ -16,6 +16,7 @@ use signal_hook::low_level;
 
 use super::{Fork, Slot};
 use crate::events;
+use crate::harden;
 use crate::outcome::Outcome;
 use crate::request::{Request, lock};
 
@@ -101,6 +102,10 @@ impl Fork {
         for listener in lock(&self.not_for_children).drain(..) {
             // SAFETY: the parent's listener keeps its own descriptor; in this process nobody uses it.
             unsafe { libc::close(listener) };
+        }
+        harden::VIOLATION.store(ptr::from_ref(slot.violation()).cast_mut(), Relaxed);
+        if harden::confine_child().is_err() {
+            exit(1);
         }
         let mut told = |outcome| {
             if outcome == Outcome::Cut {

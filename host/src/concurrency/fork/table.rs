@@ -13,6 +13,7 @@ use std::sync::atomic::{
 };
 
 use crate::admission::Source;
+use crate::harden;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 
@@ -64,6 +65,8 @@ struct Entry {
     id: AtomicU64,
     /// The [`Source`] that it is counted for, or [`NO_SOURCE`].
     source: AtomicU64,
+    /// The system call for which the child was ended, and 1; 0 for none.
+    violation: AtomicU32,
 }
 
 /// No source is this one.
@@ -164,6 +167,7 @@ impl Table {
         };
         slot.entry().pid.store(0, Relaxed);
         slot.entry().source.store(NO_SOURCE, Relaxed);
+        slot.entry().violation.store(0, Relaxed);
         slot.entry()
             .parent
             .store(nix::unistd::getpid().as_raw(), Release);
@@ -245,6 +249,20 @@ impl Slot {
     /// The child has told the request's event.
     pub(super) fn set_told(&self) {
         self.entry().state.store(TOLD, Release);
+    }
+
+    /// Where a child that makes a system call that it may not make notes which.
+    pub(super) fn violation(&self) -> &AtomicU32 {
+        &self.entry().violation
+    }
+
+    /// Why its child has ended, where a system call was why.
+    pub(crate) fn forbidden_call(&self) -> Option<String> {
+        let call = self.violation().load(Relaxed).checked_sub(1)?;
+        let name = harden::call_name(call);
+        Some(format!(
+            "it called {name}, which is not allowed to it: its process was ended by seccomp"
+        ))
     }
 
     pub(crate) fn is_told(&self) -> bool {

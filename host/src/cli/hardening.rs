@@ -1,0 +1,220 @@
+//! What `serve` gives up once its sockets are bound, and what it still needs then.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use super::HandlerArgs;
+use crate::address::ListenAddress;
+use crate::config::Grants;
+use crate::harden::{
+    Harden, HardenError, InForce, Needs, become_user, confine_program, give_up_rights,
+};
+
+/// Who the program is, and what it may still do.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Behind the sandbox")]
+pub(super) struct HardenArgs {
+    /// Become this user, by name or number, once the sockets are bound. Compiled code is then kept only
+    /// where `--cache` names a folder of that user's
+    #[arg(long, value_name = "U")]
+    pub(super) user: Option<String>,
+    /// Become this group [default: the user's]
+    #[arg(long, value_name = "G")]
+    group: Option<String>,
+    /// Give up files, system calls and capabilities that are not needed (Landlock, seccomp): as far as the
+    /// kernel can, or not start where it cannot
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) harden: Harden,
+}
+
+/// What the program has given up.
+pub(super) struct Hardened {
+    /// Capabilities that are left, by name.
+    pub(super) capabilities: String,
+    pub(super) in_force: InForce,
+}
+
+impl HardenArgs {
+    /// Gives up whatever is not needed to go on; `None` where nothing is asked for. It has to come before
+    /// the first thread.
+    ///
+    /// # Errors
+    ///
+    /// What cannot be given up, and what to do.
+    pub(super) fn give_up(
+        &self,
+        handler: &HandlerArgs,
+        address: &ListenAddress,
+    ) -> Result<Option<Hardened>, HardenError> {
+        if self.harden == Harden::Off {
+            return Ok(None);
+        }
+        let capabilities = give_up_rights()?;
+        let in_force = confine_program(self.harden, &needs(handler, address))?;
+        Ok(Some(Hardened {
+            capabilities,
+            in_force,
+        }))
+    }
+
+    /// Becomes the user and group that were asked for.
+    pub(super) fn become_user(&self) -> Result<(), HardenError> {
+        become_user(self.user.as_deref(), self.group.as_deref())
+    }
+}
+
+/// What a handler may reach by its grants.
+pub(super) fn needs_of_handler(grants: &Grants) -> Needs {
+    let folders = |writable: bool| {
+        let wanted = grants
+            .dir
+            .iter()
+            .filter(move |dir| dir.writable == writable);
+        wanted.map(|dir| dir.host.clone()).collect()
+    };
+    Needs {
+        read: folders(false),
+        change: folders(true),
+        connect: grants
+            .allow_connect
+            .iter()
+            .map(|grant| grant.port)
+            .collect(),
+        ..Needs::default()
+    }
+}
+
+/// What the program itself does: it reads the handler again, has it compiled by a process of its own, keeps
+/// what was compiled, and removes the socket's file at its end.
+fn needs(handler: &HandlerArgs, address: &ListenAddress) -> Needs {
+    let mut needs = needs_of_handler(&handler.grants);
+    needs.read.extend(places(&handler.handler));
+    // How many requests the system carries.
+    needs.read.push("/proc/sys/vm/max_map_count".into());
+    // The standard streams of processes that we start.
+    needs.change.push("/dev/null".into());
+    needs.change.extend(handler.cache_folder());
+    if let ListenAddress::Unix { path, .. } = address {
+        needs.remove.extend(folder_of(path));
+    }
+    programs(&mut needs);
+    if !grants_names(&handler.grants) {
+        return needs;
+    }
+    // DNS may go over TCP, too (RFC 7766).
+    needs.connect.push(53);
+    for file in [
+        "/etc/gai.conf",
+        "/etc/host.conf",
+        "/etc/hosts",
+        "/etc/nsswitch.conf",
+        "/etc/resolv.conf",
+        "/etc/services",
+        "/run/systemd/resolve",
+    ] {
+        needs.read.push(file.into());
+    }
+    needs
+}
+
+fn grants_names(grants: &Grants) -> bool {
+    !grants.allow_connect.is_empty()
+}
+
+/// Where a handler is read from: the folder that it is in, since a new one is put in the old one's place, and
+/// of each link on the way the folder of what it leads to, since such a link is what a deployment turns over.
+fn places(path: &Path) -> Vec<PathBuf> {
+    /// As many as the system follows (path_resolution(7)).
+    const LINKS: usize = 40;
+    let mut found = vec![path.to_owned()];
+    let Ok(mut path) = std::path::absolute(path) else {
+        return found;
+    };
+    for _ in 0..LINKS {
+        found.extend(folder_of(&path));
+        let Some((target, rest)) = first_link(&path) else {
+            break;
+        };
+        found.extend(folder_of(&target));
+        path = target.join(rest);
+    }
+    // The whole system is more than a handler's folder.
+    found.retain(|place| place != Path::new("/"));
+    found
+}
+
+/// What the first link in a path leads to, and what of the path is behind it.
+fn first_link(path: &Path) -> Option<(PathBuf, PathBuf)> {
+    let mut so_far = PathBuf::new();
+    let mut components = path.components();
+    while let Some(component) = components.next() {
+        so_far.push(component);
+        if let Ok(target) = fs::read_link(&so_far) {
+            let target = so_far.parent()?.join(target);
+            let rest = components.as_path();
+            // An empty rest would add a slash.
+            return Some(match rest.as_os_str().is_empty() {
+                true => (target.parent()?.to_owned(), target.file_name()?.into()),
+                false => (target, rest.to_owned()),
+            });
+        }
+    }
+    None
+}
+
+fn folder_of(path: &Path) -> Option<PathBuf> {
+    match path.parent()? {
+        folder if folder.as_os_str().is_empty() => Some(".".into()),
+        folder => Some(folder.to_owned()),
+    }
+}
+
+/// This program once more, with the libraries that it has now, or their successors in the same folders.
+fn programs(needs: &mut Needs) {
+    needs.execute.extend(std::env::current_exe().ok());
+    needs.read.push("/etc/ld.so.cache".into());
+    let maps = fs::read_to_string("/proc/self/maps").unwrap_or_default();
+    let mut libraries: Vec<PathBuf> = maps
+        .lines()
+        .filter_map(|line| Some(PathBuf::from(&line[line.find('/')?..])))
+        .filter(|file| file.to_string_lossy().contains(".so"))
+        .collect();
+    libraries.sort();
+    libraries.dedup();
+    for library in libraries {
+        let is_loader = library
+            .file_name()
+            .is_some_and(|name| name.to_string_lossy().starts_with("ld"));
+        let folder = folder_of(&library);
+        match is_loader {
+            true => needs.execute.extend(folder),
+            false => needs.read.extend(folder),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn a_handler_may_come_from_where_a_link_may_lead_next() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().canonicalize().unwrap();
+        fs::create_dir_all(root.join("app/releases/41")).unwrap();
+        fs::write(root.join("app/releases/41/echo.wasm"), "").unwrap();
+        symlink("releases/41", root.join("app/current")).unwrap();
+        symlink("app/current/echo.wasm", root.join("echo.wasm")).unwrap();
+        let found = places(&root.join("echo.wasm"));
+        for expected in ["", "app/current", "app/releases", "app/releases/41"] {
+            assert!(
+                found.contains(&root.join(expected)),
+                "{expected}: {found:?}"
+            );
+        }
+        assert!(!found.contains(&PathBuf::from("/")));
+    }
+}
