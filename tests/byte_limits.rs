@@ -24,6 +24,7 @@ fn a_handler_that_reads_more_than_it_may_is_ended() {
                 1000,
                 "the limit itself is allowed"
             );
+            server.requests(1);
             let mut client = server.connect();
             client.send([b'x'; 1001]);
             let event = &server.requests(2)[1];

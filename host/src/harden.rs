@@ -101,7 +101,8 @@ pub fn confine_program(harden: Harden, needs: &Needs) -> Result<InForce, HardenE
 }
 
 /// For a process with one thread that forks for each request: what the children have, which it has itself
-/// as well, but for signals. A child that makes any other system call is ended.
+/// as well, but for signals. A child that makes any other system call is ended. A [`crate::Server`] makes what
+/// it shares with its children at its first request: let it serve one before.
 ///
 /// # Errors
 ///

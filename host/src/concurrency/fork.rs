@@ -154,6 +154,10 @@ impl Fork {
                 return;
             }
             Ok(WaitStatus::Exited(_, code)) => format!("its process exited with code {code}"),
+            // No handler of ours could say which.
+            Ok(WaitStatus::Signaled(_, Signal::SIGSYS, _)) => {
+                "it made a system call that is not allowed to it, while it held signals back: its process was killed by SIGSYS".into()
+            }
             Ok(WaitStatus::Signaled(_, signal, _)) => match children[index].stopped_by {
                 Some(stop) => format!("its process was stopped by {stop}, and killed for it"),
                 None => format!("its process was killed by {signal}"),

@@ -266,6 +266,26 @@ const OF_BREAK_OUTS: Calls = calls![
     SYS_socketpair,
     SYS_tkill,
     SYS_truncate,
+    SYS_epoll_create1,
+    SYS_pipe2,
+    SYS_setrlimit,
+    SYS_timer_create,
+    #[cfg(target_arch = "x86_64")]
+    SYS_creat,
+    #[cfg(target_arch = "x86_64")]
+    SYS_link,
+    #[cfg(target_arch = "x86_64")]
+    SYS_mkdir,
+    #[cfg(target_arch = "x86_64")]
+    SYS_rename,
+    #[cfg(target_arch = "x86_64")]
+    SYS_rmdir,
+    #[cfg(target_arch = "x86_64")]
+    SYS_symlink,
+    #[cfg(target_arch = "x86_64")]
+    SYS_unlink,
+    #[cfg(target_arch = "x86_64")]
+    SYS_vfork,
 ];
 
 /// Namespaces (clone(2)).
