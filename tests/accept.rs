@@ -2,12 +2,12 @@
 //! free.
 
 use crate::harness::{
-    CONCURRENCIES, Op, PATIENCE, Serve, Server, Transport, handler, is_request, script, wat,
+    CONCURRENCIES, Op, PATIENCE, Serve, Server, Transport, faults, handler, is_request, script,
+    strace, wat,
 };
 use Op::{Return, Write};
 use std::fs;
 use std::net::TcpListener;
-use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -19,15 +19,6 @@ fn start_without_descriptors(serve: Serve) -> Server {
     // A descriptor's number has to lie below the limit, and the numbers in use may have gaps.
     process.limit_descriptors(process.lowest_free_descriptor());
     server
-}
-
-/// It may not be installed, or a container may forbid it.
-fn strace_works() -> bool {
-    let mut trial = Command::new("strace");
-    trial.args(["-D", "-f", "-o", "/dev/null", "true"]);
-    trial
-        .output()
-        .is_ok_and(|output| output.status.success() && output.stderr.is_empty())
 }
 
 #[test]
@@ -69,26 +60,16 @@ fn without_descriptors_accepting_waits_and_recovers_by_itself() {
 
 #[test]
 fn without_descriptors_accept_is_called_a_few_times_a_second() {
-    if !strace_works() {
-        eprintln!("SKIPPED: strace does not work here, so calls of accept4 are not counted");
-        return;
-    }
     let dir = tempfile::tempdir().unwrap();
     let trace = dir.path().join("trace");
     let trace = trace.to_str().unwrap();
-    // With -D the server, not strace, is the process that the test started.
+    let Some(counting) = strace(trace, &["trace=accept,accept4"]) else {
+        return;
+    };
     let server = start_without_descriptors(
         Serve::new(handler("echo"))
             .with("--concurrency threads")
-            .through(&[
-                "strace",
-                "-D",
-                "-f",
-                "-o",
-                trace,
-                "-e",
-                "trace=accept,accept4",
-            ]),
+            .through(&counting),
     );
     let _waiting = server.connect();
     let refused = || {
@@ -113,26 +94,12 @@ fn without_descriptors_accept_is_called_a_few_times_a_second() {
 
 #[test]
 fn an_error_of_accept_that_passes_is_no_pause() {
-    if !strace_works() {
-        eprintln!("SKIPPED: strace does not work here, so no error is put into accept4");
-        return;
-    }
     for error in ["ECONNABORTED", "EPROTO", "EINTR", "ENETDOWN"] {
         // Every second call fails; the connection stays in the queue for the next one.
-        let inject = format!("inject=accept4:error={error}:when=1+2");
-        let server = Serve::new(handler("echo"))
-            .through(&[
-                "strace",
-                "-D",
-                "-f",
-                "-o",
-                "/dev/null",
-                "-e",
-                "trace=accept4",
-                "-e",
-                &inject,
-            ])
-            .start();
+        let Some(failing) = faults(&[&format!("accept4:error={error}:when=1+2")]) else {
+            return;
+        };
+        let server = Serve::new(handler("echo")).through(&failing).start();
         for _ in 0..10 {
             assert_eq!(server.ask("x"), b"x", "{error}");
         }

@@ -24,6 +24,7 @@ mod fork;
 mod grants;
 mod handed_over;
 mod handlers;
+mod hardening;
 mod harness;
 mod hostile;
 mod hostile_clients;

@@ -2,8 +2,8 @@
 //! names; and who the peers are.
 
 use crate::harness::{
-    CONCURRENCIES, Client, Op, Process, Serve, Server, Transport, guest, handler, script, signal,
-    wat,
+    CONCURRENCIES, Client, Op, Process, Serve, Server, Transport, faults, guest, handler, script,
+    signal, wat,
 };
 use nix::unistd::{Gid, Group, Uid, User, getegid, geteuid};
 use socket2::{Domain, SockAddr, Socket, Type};
@@ -63,32 +63,16 @@ fn the_file_has_the_mode_that_was_asked_for_whatever_the_umask() {
 /// A client that comes between bind and chmod must not find the door open.
 #[test]
 fn the_file_never_has_a_wider_mode() {
-    let tracer = [
-        "strace",
-        "-D",
-        "-f",
-        "-o",
-        "/dev/null",
-        "-e",
-        "inject=bind:delay_exit=300000",
-    ];
-    let mut trial = Command::new(tracer[0]);
-    if !trial
-        .args(&tracer[1..])
-        .arg("true")
-        .output()
-        .is_ok_and(|output| output.status.success() && output.stderr.is_empty())
-    {
-        eprintln!(
-            "SKIPPED: strace does not work here, so nothing can be seen between bind and chmod"
-        );
+    let Some(slow) = faults(&["bind:delay_exit=300000"]) else {
         return;
-    }
+    };
     let dir = tempfile::tempdir().unwrap();
     for kind in KINDS {
         let path = dir.path().join(kind);
-        let mut wrapper = vec!["sh", "-c", r#"umask 000; exec "$@""#, "sh"];
-        wrapper.extend(tracer);
+        let mut wrapper = ["sh", "-c", r#"umask 000; exec "$@""#, "sh"]
+            .map(String::from)
+            .to_vec();
+        wrapper.extend(slow.clone());
         let server = at(kind, &path)
             .with("--socket-mode 600")
             .through(&wrapper)

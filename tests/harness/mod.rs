@@ -8,6 +8,7 @@ mod log;
 mod process;
 mod script;
 mod server;
+mod strace;
 mod taken;
 
 pub(crate) use client::{Client, Transport};
@@ -20,6 +21,7 @@ pub(crate) use log::{Log, is_guest, is_request};
 pub(crate) use process::{Process, signal};
 pub(crate) use script::{Answers, Import, Op, script};
 pub(crate) use server::{CONCURRENCIES, Serve, Server};
+pub(crate) use strace::{faults, strace};
 pub(crate) use taken::Taken;
 
 use std::time::Duration;

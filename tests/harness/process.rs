@@ -92,12 +92,17 @@ impl Process {
 
     /// Its soft and hard limit on open descriptors.
     pub(crate) fn descriptor_limit(self) -> (u64, u64) {
+        self.limit("Max open files")
+    }
+
+    /// A soft and a hard limit, by its name in proc_pid_limits(5).
+    pub(crate) fn limit(self, name: &str) -> (u64, u64) {
         let limits = self.read("limits");
-        let line = limits
-            .lines()
-            .find(|l| l.starts_with("Max open files"))
-            .expect("a line for it");
-        let mut numbers = line.split_whitespace().filter_map(|word| word.parse().ok());
+        let line = limits.lines().find_map(|line| line.strip_prefix(name));
+        let mut numbers = line
+            .expect("a line for it")
+            .split_whitespace()
+            .filter_map(|word| word.parse().ok());
         (
             numbers.next().expect("a soft limit"),
             numbers.next().expect("a hard limit"),
@@ -169,6 +174,17 @@ impl Process {
     /// The variables that it was started with.
     pub(crate) fn environment(self) -> String {
         self.read("environ")
+    }
+
+    /// What proc_pid_status(5) says of it in this field.
+    pub(crate) fn status(self, field: &str) -> String {
+        let status = self.read("status");
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+        line.unwrap_or_else(|| panic!("no {field}: {status}"))
+            .trim()
+            .to_owned()
     }
 
     fn read(self, file: &str) -> String {

@@ -95,8 +95,8 @@ impl Serve {
     }
 
     /// Started by another program, which is handed the command line.
-    pub(crate) fn through(mut self, wrapper: &[&str]) -> Self {
-        self.wrapper = wrapper.iter().map(OsString::from).collect();
+    pub(crate) fn through(mut self, wrapper: &[impl AsRef<OsStr>]) -> Self {
+        self.wrapper = wrapper.iter().map(|word| word.as_ref().into()).collect();
         self
     }
 

@@ -23,6 +23,7 @@ use super::{HandlerArgs, Usage};
 use crate::address::{ListenAddress, Transport};
 use crate::config::{AdmissionOptions, ConcurrencyKind, ServiceOptions};
 use crate::events;
+use crate::harden::Harden;
 use crate::sandbox::capacity::Capacity;
 use crate::server::BindOptions;
 
@@ -143,6 +144,9 @@ pub(super) fn main(mut args: ServeArgs) -> anyhow::Result<ExitCode> {
     // Before anything of ours is opened: what was handed over is told by its number.
     let handed_over = sockets::take(&address)?;
     args.check(&address)?;
+    if args.harden.harden != Harden::Off {
+        sockets::close_others(&handed_over);
+    }
     let taken = signals::take().context("signals cannot be listened for")?;
     // A name that is taken is said before a large handler is compiled for nothing.
     let sockets = Sockets::open(&address, handed_over, &args.bind_options())?;

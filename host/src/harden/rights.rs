@@ -4,7 +4,7 @@ use std::ffi::CString;
 
 use caps::{CapSet, Capability, CapsHashSet};
 use nix::sys::prctl::set_no_new_privs;
-use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::{Gid, Group, Uid, User, geteuid, initgroups, setgid, setgroups, setuid};
 
 use super::HardenError;
@@ -88,8 +88,8 @@ const FILES_OF_OTHERS: [Capability; 2] = [
     Capability::CAP_DAC_READ_SEARCH,
 ];
 
-/// Gives up capabilities, core dumps (which would hold requests), and what a program that is started could
-/// gain. Says which capabilities are left.
+/// Gives up capabilities, core dumps (which would hold requests), more descriptors than the soft limit allows
+/// for now, and what a program that is started could gain. Says which capabilities are left.
 ///
 /// # Errors
 ///
@@ -99,6 +99,9 @@ pub fn give_up_rights() -> Result<String, HardenError> {
         |what: &str, error: String| HardenError(format!("{what} cannot be given up: {error}"));
     setrlimit(Resource::RLIMIT_CORE, 0, 0)
         .map_err(|error| fail("core dumps", error.to_string()))?;
+    getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(soft, _)| setrlimit(Resource::RLIMIT_NOFILE, soft, soft))
+        .map_err(|error| fail("descriptors", error.to_string()))?;
     let left = give_up_capabilities().map_err(|error| fail("capabilities", error.to_string()))?;
     set_no_new_privs().map_err(|error| fail("new privileges", error.to_string()))?;
     Ok(left)

@@ -1,6 +1,7 @@
 //! The file of a Unix socket: who may connect, and who removes it.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::os::fd::AsFd;
 use std::os::unix::fs::{MetadataExt, lchown};
 use std::path::{Path, PathBuf};
@@ -10,6 +11,7 @@ use nix::sys::stat::{FchmodatFlags, Mode, fchmod, fchmodat};
 use nix::unistd::{Group, User};
 
 use crate::address::Transport;
+use crate::events;
 
 /// The mode and the owner of a socket's file (unix(7): whoever connects needs the right to write to it).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -113,8 +115,15 @@ impl Drop for SocketName {
         if let Some((path, ours)) = &self.file
             && identity(path) == Some(*ours)
         {
-            // It may have been removed meanwhile, which is what we want.
-            let _ = fs::remove_file(path);
+            match fs::remove_file(path) {
+                // It was removed meanwhile, which is what we want.
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => events::warning(&format!(
+                    "the socket {} cannot be removed: {error}; the next server at this path replaces it",
+                    path.display()
+                )),
+                Ok(()) => {}
+            }
         }
     }
 }

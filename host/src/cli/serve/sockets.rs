@@ -3,11 +3,12 @@
 use std::ffi::OsString;
 use std::fs::OpenOptions;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 
 use anyhow::{Context, anyhow};
 use nix::fcntl::{FcntlArg, fcntl};
+use nix::libc;
 use nix::sys::stat::{FileStat, SFlag, fstat};
 use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout};
 
@@ -52,7 +53,7 @@ impl Sockets {
 }
 
 /// Takes what an address of scheme `fd` names; nothing for another. It has to come before the program
-/// opens anything of its own, and before it has threads.
+/// opens anything of its own, and before it has threads: whatever else was inherited can be closed then.
 pub(super) fn take(address: &ListenAddress) -> anyhow::Result<Vec<HandedOver>> {
     let ListenAddress::HandedOver(name) = address else {
         return Ok(Vec::new());
@@ -119,6 +120,21 @@ fn take_number(number: RawFd) -> anyhow::Result<OwnedFd> {
         _ => drop(unsafe { OwnedFd::from_raw_fd(number) }),
     }
     Ok(fd)
+}
+
+/// Closes whatever else was inherited but the standard streams (as far as the kernel can: Linux 5.9). Like
+/// [`take`] it has to come before the program opens anything of its own.
+pub(super) fn close_others(taken: &[HandedOver]) {
+    let mut kept: Vec<_> = taken.iter().map(|taken| taken.fd.as_raw_fd()).collect();
+    kept.sort_unstable();
+    let mut first = 3;
+    for number in kept.into_iter().chain([RawFd::MAX]) {
+        if first < number {
+            // SAFETY: close_range(2) takes numbers; nobody in this process knows of these descriptors.
+            unsafe { libc::syscall(libc::SYS_close_range, first, number - 1, 0) };
+        }
+        first = number.saturating_add(1);
+    }
 }
 
 /// inetd's programs have the connection as standard output and error, too: nothing but the handler's
