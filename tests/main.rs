@@ -20,6 +20,7 @@ mod datagram;
 mod deadline;
 mod embedding;
 mod examples;
+mod faults;
 mod fork;
 mod grants;
 mod handed_over;

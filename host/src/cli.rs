@@ -16,6 +16,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use nix::sys::signal::{SigHandler, Signal, signal};
 
 use compile::CompileProcess;
 
@@ -145,6 +146,9 @@ impl HandlerArgs {
 
 /// Runs the program.
 pub fn main() -> ExitCode {
+    // A log or cache that is full up (ulimit -f) is an error of the write, as in Python, and not the end.
+    // SAFETY: to ignore a signal runs no code.
+    let _ = unsafe { signal(Signal::SIGXFSZ, SigHandler::SigIgn) };
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {

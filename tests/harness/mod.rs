@@ -21,7 +21,7 @@ pub(crate) use log::{Log, is_guest, is_request};
 pub(crate) use process::{Process, signal};
 pub(crate) use script::{Answers, Import, Op, script};
 pub(crate) use server::{CONCURRENCIES, Serve, Server};
-pub(crate) use strace::{faults, strace};
+pub(crate) use strace::{Faults, faults, strace};
 pub(crate) use taken::Taken;
 
 use std::time::Duration;

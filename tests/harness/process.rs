@@ -1,8 +1,9 @@
 //! A running process from outside: signals, and what `/proc` says of it.
 
 use nix::libc;
-use std::fs::{read_dir, read_to_string};
+use std::fs::{DirEntry, read_dir, read_to_string};
 use std::io::Error;
+use std::path::Path;
 use std::time::Duration;
 
 /// Signal numbers that the tests send (signal(7); the same on every Linux).
@@ -114,6 +115,21 @@ impl Process {
         read_dir(format!("/proc/{}/fd", self.0)).map_or(0, Iterator::count)
     }
 
+    /// Whether it has this file open to read it, and not only to name it (`O_PATH`).
+    pub(crate) fn reads(self, file: &Path) -> bool {
+        let folder = read_dir(format!("/proc/{}/fd", self.0));
+        let mut open = folder.into_iter().flatten().flatten();
+        open.any(|entry| {
+            let number = entry.file_name().into_string().unwrap_or_default();
+            let info = read_to_string(format!("/proc/{}/fdinfo/{number}", self.0));
+            let info = info.unwrap_or_default();
+            let flags = info.lines().find_map(|line| line.strip_prefix("flags:"));
+            let flags = flags.and_then(|flags| i32::from_str_radix(flags.trim(), 8).ok());
+            std::fs::read_link(entry.path()).is_ok_and(|target| target == file)
+                && flags.is_some_and(|flags| flags & libc::O_PATH == 0)
+        })
+    }
+
     /// What those of its descriptors lead to that are sockets.
     pub(crate) fn sockets(self) -> Vec<String> {
         read_dir(format!("/proc/{}/fd", self.0))
@@ -174,6 +190,17 @@ impl Process {
     /// The variables that it was started with.
     pub(crate) fn environment(self) -> String {
         self.read("environ")
+    }
+
+    /// How many of its threads have this in that field of their status.
+    pub(crate) fn tasks_with(self, field: &str, value: &str) -> usize {
+        let tasks = read_dir(format!("/proc/{}/task", self.0)).expect("its threads");
+        let wanted = format!("{field}:\t{value}");
+        let has_it = |task: &DirEntry| {
+            let status = read_to_string(task.path().join("status")).unwrap_or_default();
+            status.lines().any(|line| line == wanted)
+        };
+        tasks.flatten().filter(has_it).count()
     }
 
     /// What proc_pid_status(5) says of it in this field.

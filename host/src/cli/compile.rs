@@ -124,10 +124,14 @@ impl CompileProcess {
                 "it takes more than {value}: raise {option}, if it is to be trusted with so much"
             )
         };
-        // The allocator's words in Rust, and the system's (errno(3), ENOMEM).
-        let has_no_memory = ["memory allocation of", "Cannot allocate memory"]
-            .iter()
-            .any(|words| ended.words.contains(words));
+        // The allocator's words in Rust, and the system's (errno(3): ENOMEM, EFBIG).
+        let has_no_memory = [
+            "memory allocation of",
+            "Cannot allocate memory",
+            "File too large",
+        ]
+        .iter()
+        .any(|words| ended.words.contains(words));
         match (ended.is_late, self.timeout, self.memory) {
             (true, Some(timeout), _) => Some(raise(timeout.to_string(), "--compile-timeout")),
             (_, _, Some(memory)) if has_no_memory => {

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
+use nix::errno::Errno;
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigHandler, Signal, signal};
 use nix::sys::socket::{MsgFlags, send, setsockopt, sockopt};
@@ -150,7 +151,7 @@ pub(super) fn main(args: ForkLoopArgs) -> anyhow::Result<ExitCode> {
     let needs = needs_of_handler(&serve.handler.grants);
     confine_forker(serve.harden.harden, &needs)?;
     // The supervisor has the listener, too: it accepts from the moment that it listens.
-    send(channel.as_raw_fd(), &[ACCEPTING], MsgFlags::MSG_NOSIGNAL)?;
+    tell(&channel, &[ACCEPTING])?;
     server.serve_forever(None);
     // Clients are refused while requests in flight end.
     drop(server);
@@ -193,6 +194,17 @@ fn obey(server: &BaseServer, fork: &Arc<Fork>) -> io::Result<()> {
     Ok(())
 }
 
+/// Sends the supervisor a message. A socket whose sending has a time limit is not asked again by itself after
+/// a signal, whatever its handler was installed with (signal(7)).
+fn tell(channel: &OwnedFd, message: &[u8]) -> nix::Result<()> {
+    loop {
+        match send(channel.as_raw_fd(), message, MsgFlags::MSG_NOSIGNAL) {
+            Err(Errno::EINTR) => {}
+            result => return result.map(drop),
+        }
+    }
+}
+
 /// Lines of the log, on their way to the supervisor, which writes them.
 struct Lines {
     channel: Arc<OwnedFd>,
@@ -220,8 +232,7 @@ struct Line<'a>(&'a Lines, u8);
 impl Write for Line<'_> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let message = [&[self.1], line].concat();
-        let channel = self.0.channel.as_raw_fd();
-        if send(channel, &message, MsgFlags::MSG_NOSIGNAL).is_err() {
+        if tell(&self.0.channel, &message).is_err() {
             self.0.table.counters().lines_lost.fetch_add(1, Relaxed);
         }
         Ok(line.len())

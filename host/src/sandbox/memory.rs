@@ -12,8 +12,8 @@ const MOST: usize = 1_000;
 #[derive(Debug)]
 pub(crate) struct MemoryLimiter {
     limit: u64,
+    /// Nothing of an instance ever shrinks.
     now: u64,
-    peak: u64,
     /// The last growth, to be taken back where the system refuses it.
     last: u64,
     refused: bool,
@@ -25,7 +25,6 @@ impl MemoryLimiter {
         MemoryLimiter {
             limit,
             now: 0,
-            peak: 0,
             last: 0,
             refused: false,
         }
@@ -33,7 +32,7 @@ impl MemoryLimiter {
 
     /// Bytes at their most.
     pub(crate) fn peak(&self) -> u64 {
-        self.peak
+        self.now
     }
 
     /// Whether a growth was refused for the limit's sake.
@@ -50,7 +49,6 @@ impl MemoryLimiter {
             return false;
         }
         self.now = wanted;
-        self.peak = self.peak.max(wanted);
         true
     }
 
@@ -123,6 +121,7 @@ mod tests {
         assert!(limiter.grow(0, 60));
         limiter.grow_failed();
         limiter.grow_failed();
+        assert_eq!(0, limiter.peak());
         assert!(limiter.grow(0, 100));
     }
 }

@@ -33,9 +33,9 @@ use crate::server::Listener;
 
 /// How long to wait before a process that died is started again: twice as long each time, until one
 /// has lived for long.
-const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-const LONG_LIFE: Duration = Duration::from_secs(10);
+const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_millis(800);
+const LONG_LIFE: Duration = Duration::from_secs(2);
 
 /// Loops in processes of their own, and what they need to be started.
 pub(super) struct Supervisor {
@@ -231,7 +231,7 @@ impl Supervisor {
                 true => SHORTEST_PAUSE,
                 false => (listener.pause * 2).min(LONGEST_PAUSE),
             };
-            let pause = listener.pause / 2;
+            let pause = listener.pause;
             listener.next_start = Some(Instant::now() + pause);
             events::fork_died(
                 &self.service,
