@@ -184,7 +184,7 @@ fn a_loop_that_dies_again_and_again_is_started_later_each_time() {
     }
     let died = server.log().wait_for(4, |e| e["event"] == "fork-died");
     let pauses: Vec<_> = died.iter().map(|e| e["again_in_ms"].as_u64()).collect();
-    assert!(pauses.is_sorted() && pauses[3] >= Some(800), "{pauses:?}");
+    assert!(pauses.is_sorted() && pauses[3] >= Some(500), "{pauses:?}");
     assert_eq!(server.ask(script(&[Write("still")])), b"still");
 }
 

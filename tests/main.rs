@@ -32,6 +32,7 @@ mod hostile_clients;
 mod idle_timeout;
 mod inetd;
 mod isolation;
+mod kills;
 mod leaks;
 mod lifecycle;
 mod log;

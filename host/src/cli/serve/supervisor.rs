@@ -34,7 +34,7 @@ use crate::server::Listener;
 /// How long to wait before a process that died is started again: twice as long each time, until one
 /// has lived for long.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_millis(800);
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 const LONG_LIFE: Duration = Duration::from_secs(2);
 
 /// Loops in processes of their own, and what they need to be started.
