@@ -96,7 +96,10 @@ fn attempt(word: &str) -> io::Result<()> {
     let (tmp, root) = (path("/tmp/x"), path("/"));
     let result = match word {
         "greet" => return Ok(()),
-        "create" => return fs::write("/tmp/escaped", "").map(drop),
+        "create" => {
+            let file = format!("/tmp/escaped-{}", std::process::id());
+            return fs::write(&file, "").and_then(|()| fs::remove_file(&file));
+        }
         "remove" => return fs::remove_file("/etc/hostname").map(drop),
         "link" => return std::os::unix::fs::symlink("/etc/shadow", "/tmp/escaped"),
         "udp" => return UdpSocket::bind("127.0.0.1:0").map(drop),

@@ -24,7 +24,8 @@ use escapes::{ESCAPES, escape};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn main() {
-    let tests: [(&str, fn()); 4] = [
+    let tests: [(&str, fn()); 5] = [
+        ("who_gave_up_nothing_may", who_gave_up_nothing_may),
         ("a_forked_child_is_ended", a_forked_child_is_ended),
         (
             "a_forked_child_reads_what_was_granted",
@@ -206,6 +207,27 @@ fn a_program_is_refused() {
             assert_eq!(answer, escape.program, "{}", escape.word);
         }
     }
+}
+
+/// That the others are refused is not the machine's doing. (What would do harm is not tried.)
+fn who_gave_up_nothing_may() {
+    for word in [
+        "read /etc/passwd",
+        "create",
+        "udp",
+        "netlink",
+        "thread",
+        "run-memory",
+        "anonymous-file",
+        "kill",
+    ] {
+        let result = escape(word);
+        assert!(
+            ["started", "read"].contains(&result.as_str()),
+            "{word}: {result}"
+        );
+    }
+    assert_eq!(escape("tcp"), "ECONNREFUSED");
 }
 
 fn a_compiler_is_refused() {
