@@ -1,11 +1,11 @@
 //! Processes of the program are killed, crash and are stopped, again and again, under load: what they served
 //! is lost, and nothing else; the service is back within a second.
 
-use crate::harness::{CONCURRENCIES, Op, PATIENCE, Process, Serve, Server, script, signal, wat};
+use crate::harness::{
+    CONCURRENCIES, Client, Op, PATIENCE, Process, Serve, Server, script, signal, wat,
+};
 use Op::{Sleep, Write};
 use serde_json::Value;
-use std::io::{Read, Write as _};
-use std::net::{Shutdown, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -23,15 +23,8 @@ const TAKES: Duration = Duration::from_millis(10);
 
 /// One request; whether it was answered in full.
 fn is_answered(address: &str) -> bool {
-    let ask = || -> std::io::Result<Vec<u8>> {
-        let mut client = TcpStream::connect(address.strip_prefix("tcp://").expect("TCP"))?;
-        client.set_read_timeout(Some(PATIENCE))?;
-        client.write_all(&script(&[Sleep(TAKES), Write("whole")]))?;
-        client.shutdown(Shutdown::Write)?;
-        let mut reply = Vec::new();
-        client.read_to_end(&mut reply)?;
-        Ok(reply)
-    };
+    let order = script(&[Sleep(TAKES), Write("whole")]);
+    let ask = || Client::try_connect(address)?.try_ask(&order);
     ask().is_ok_and(|reply| reply == b"whole")
 }
 
@@ -66,19 +59,6 @@ fn under_load(address: &str, meanwhile: impl FnOnce()) -> Load {
     }
 }
 
-/// Signals it, where it is still there: a child may have ended by itself.
-fn hit(process: Process, number: i32) -> bool {
-    let is_there = process.is_running();
-    if is_there {
-        // It may end between the two; the number is then nobody's, since its parent is about to collect it.
-        let _ = nix::sys::signal::kill(
-            nix::unistd::Pid::from_raw(process.0.cast_signed()),
-            nix::sys::signal::Signal::try_from(number).expect("a signal"),
-        );
-    }
-    is_there
-}
-
 /// The process that takes requests now; waits for it.
 fn the_loop(server: &Server) -> Process {
     let until = Instant::now() + PATIENCE;
@@ -107,12 +87,12 @@ fn a_hundred_kills_under_load_cost_what_they_hit_and_nothing_else() {
         for n in 0..KILLS {
             let number = [signal::KILL, signal::STOP, signal::ABRT][n % 3];
             if n % 5 == 4 {
-                loops += usize::from(hit(the_loop(&server), number));
+                loops += usize::from(the_loop(&server).hit(number));
             } else {
                 let hits = the_loop(&server)
                     .children()
                     .first()
-                    .map(|child| hit(*child, number));
+                    .map(|child| child.hit(number));
                 children += usize::from(hits == Some(true));
             }
             let began = Instant::now();

@@ -19,6 +19,7 @@ mod cpu_limit;
 mod datagram;
 mod deadline;
 mod embedding;
+mod endurance;
 mod examples;
 mod faults;
 mod fork;

@@ -13,6 +13,8 @@ mod in_memory;
 mod io_error;
 mod lookahead;
 mod offline;
+#[cfg(test)]
+mod properties;
 mod stream;
 
 use std::io;

@@ -243,6 +243,23 @@ impl Client {
         self.receive_all()
     }
 
+    /// As [`Client::ask`], where the request may go wrong.
+    pub(crate) fn try_ask(self, bytes: &[u8]) -> io::Result<Vec<u8>> {
+        let socket = self.socket();
+        let mut socket: &Socket = &socket;
+        socket.write_all(bytes)?;
+        let mut reply = Vec::new();
+        if matches!(self, Client::Udp(_) | Client::Unixgram(..)) {
+            reply.resize(LARGEST_DATAGRAM, 0);
+            let length = socket.read(&mut reply)?;
+            reply.truncate(length);
+        } else {
+            socket.shutdown(Shutdown::Write)?;
+            socket.read_to_end(&mut reply)?;
+        }
+        Ok(reply)
+    }
+
     /// Nothing has come so far that could be received now.
     #[track_caller]
     pub(crate) fn has_received_nothing(&self) {

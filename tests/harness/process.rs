@@ -73,6 +73,17 @@ impl Process {
         assert_eq!(result, 0, "kill: {}", Error::last_os_error());
     }
 
+    /// Signals it where it is still there; whether it was.
+    pub(crate) fn hit(self, number: i32) -> bool {
+        let is_there = self.is_running();
+        if is_there {
+            // SAFETY: as above. Should it end just now, its parent is about to collect it, and its number
+            // names nobody else yet.
+            unsafe { libc::kill(self.0.cast_signed(), number) };
+        }
+        is_there
+    }
+
     /// Sets how many descriptors it may have open from now on (the soft limit).
     pub(crate) fn limit_descriptors(self, most: u64) {
         let limit = libc::rlimit {

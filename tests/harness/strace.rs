@@ -55,7 +55,6 @@ impl Faults {
         for expression in expressions(faults) {
             command.args(["-e", &expression]);
         }
-        let threads = process.threads();
         let mut strace = command
             .stderr(Stdio::piped())
             .spawn()
@@ -66,7 +65,7 @@ impl Faults {
         assert!(attached[0].contains("attached"), "{attached:?}");
         let is_traced = || process.tasks_with("TracerPid", &strace.id().to_string());
         let until = Instant::now() + PATIENCE;
-        while is_traced() < threads {
+        while is_traced() < process.threads() {
             assert!(Instant::now() < until, "not all threads are traced");
         }
         // What it says later is of no interest, but must not block it.

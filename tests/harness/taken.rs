@@ -1,17 +1,27 @@
 //! What a service takes of the system.
 
 use super::{PATIENCE, Process, Server};
+use std::ops::AddAssign;
 use std::thread;
 use std::time::{Duration, Instant};
 
 /// What all processes of a server have together.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Taken {
     pub(crate) processes: usize,
     pub(crate) threads: usize,
     pub(crate) descriptors: usize,
     /// Memory that is not a file's, see [`Process::anonymous_kib`].
     pub(crate) kib: u64,
+}
+
+impl AddAssign for Taken {
+    fn add_assign(&mut self, other: Self) {
+        self.processes += other.processes;
+        self.threads += other.threads;
+        self.descriptors += other.descriptors;
+        self.kib += other.kib;
+    }
 }
 
 impl Taken {

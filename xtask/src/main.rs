@@ -3,8 +3,10 @@
 
 mod build;
 mod demo;
+mod fuzz;
 mod layout;
 mod run;
+mod soak;
 mod targets;
 mod test;
 
@@ -32,6 +34,28 @@ enum Verb {
         #[arg(long, default_value_t = 9999)]
         port: u16,
     },
+    /// Fuzzes the parsers, the module ABI, and handlers that are made up or changed (host/fuzz).
+    ///
+    /// Without a sanitizer it runs on the stable toolchain; with one (`cargo +nightly xtask fuzz
+    /// --sanitizer address`) it needs nightly.
+    Fuzz {
+        /// One target, instead of all.
+        target: Option<String>,
+        /// How long each target runs.
+        #[arg(long, default_value_t = 1.0)]
+        minutes: f64,
+        /// What else looks for mistakes: none, address, …
+        #[arg(long, default_value = "none")]
+        sanitizer: String,
+    },
+    /// Serves good and hostile clients over all transports and concurrencies, with faults in between.
+    ///
+    /// The report, with pictures, goes to target/soak; it fails where anything grew.
+    Soak {
+        /// How long.
+        #[arg(long, default_value_t = 1.0)]
+        minutes: f64,
+    },
     /// Builds everything and runs all tests.
     Test {
         /// For `cargo test`: the name of a test, `--test main`, `-- --nocapture`, …
@@ -44,6 +68,12 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().verb {
         Verb::Build => build::program().and_then(|()| build::handlers()),
         Verb::Demo { port } => demo::demo(port),
+        Verb::Fuzz {
+            target,
+            minutes,
+            sanitizer,
+        } => fuzz::fuzz(target.as_deref(), minutes, &sanitizer),
+        Verb::Soak { minutes } => soak::soak(minutes),
         Verb::Test { arguments } => test::test(&arguments),
     };
     match result {

@@ -1,0 +1,128 @@
+//! Runs the fuzz targets of `host/fuzz` with cargo-fuzz.
+
+use crate::layout::{crates, root, target};
+use crate::run::{cargo, run, say};
+use anyhow::{Context, Result, bail};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// Each target, or the one that is named, for so many minutes.
+pub(crate) fn fuzz(wanted: Option<&str>, minutes: f64, sanitizer: &str) -> Result<()> {
+    let folder = root().join("host/fuzz");
+    let all = names_in(&folder.join("fuzz_targets"))?;
+    let wanted: Vec<&String> = match wanted {
+        None => all.iter().collect(),
+        Some(name) => match all.iter().find(|known| *known == name) {
+            Some(known) => vec![known],
+            None => bail!("no fuzz target `{name}`; there are {}", all.join(", ")),
+        },
+    };
+    ensure_cargo_fuzz()?;
+    // Beside everything else that is built, and apart from it: cargo-fuzz builds for a named platform.
+    let place = [
+        "--fuzz-dir".into(),
+        folder.clone(),
+        "--target-dir".into(),
+        target()?,
+    ];
+    run(cargo_fuzz("build", sanitizer).args(&place))?;
+    for name in wanted {
+        let corpus = folder.join("corpus").join(name);
+        fs::create_dir_all(&corpus).with_context(|| format!("cannot make {}", corpus.display()))?;
+        if name == "mutate" {
+            add_handlers(&corpus)?;
+        }
+        let mut command = cargo_fuzz("run", sanitizer);
+        command
+            .args(&place)
+            .arg(name)
+            // What is found goes into the first, which is not committed.
+            .args([&corpus, &folder.join("seeds").join(name)])
+            .arg("--")
+            .arg(format!("-max_total_time={}", (minutes * 60.0).ceil()))
+            // An input that takes seconds is a finding, and so is memory that grows from one to the next.
+            .args(["-timeout=20", "-rss_limit_mb=3000", "-print_final_stats=1"]);
+        if name == "mutate" {
+            command.arg("-max_len=200000");
+        }
+        run(&mut command)?;
+    }
+    say(format!(
+        "{minutes} minutes of each target, and nothing was found"
+    ));
+    Ok(())
+}
+
+/// Real handlers to begin with, where they were built.
+fn add_handlers(corpus: &Path) -> Result<()> {
+    for folder in crates("handlers")? {
+        let Some(name) = folder.file_name() else {
+            continue;
+        };
+        let built = crate::layout::handler(&name.to_string_lossy())?;
+        if built.exists() {
+            let copy = corpus.join(name).with_extension("wasm");
+            fs::copy(&built, &copy).with_context(|| format!("cannot make {}", copy.display()))?;
+        }
+    }
+    Ok(())
+}
+
+fn names_in(folder: &Path) -> Result<Vec<String>> {
+    let entries = fs::read_dir(folder).with_context(|| format!("no {}", folder.display()))?;
+    let stem = |path: PathBuf| Some(path.file_stem()?.to_string_lossy().into_owned());
+    let mut names: Vec<_> = entries
+        .filter_map(|entry| stem(entry.ok()?.path()))
+        .collect();
+    names.sort();
+    Ok(names)
+}
+
+fn cargo_fuzz(verb: &str, sanitizer: &str) -> Command {
+    let mut command = with_tools(cargo());
+    command.args(["fuzz", verb, "--sanitizer", sanitizer]);
+    command
+}
+
+/// Cargo finds its subcommands along the PATH.
+fn with_tools(mut command: Command) -> Command {
+    if let Ok(tools) = tools() {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let folders = std::env::split_paths(&path).chain([tools.join("bin")]);
+        if let Ok(path) = std::env::join_paths(folders) {
+            command.env("PATH", path);
+        }
+    }
+    command
+}
+
+/// Where a tool is put that is missing, so that nothing changes outside of the build.
+fn tools() -> Result<PathBuf> {
+    Ok(target()?.join("tools"))
+}
+
+fn ensure_cargo_fuzz() -> Result<()> {
+    let mut trial = with_tools(cargo());
+    let trial = trial
+        .args(["fuzz", "--version"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    if trial.is_ok_and(|status| status.success()) {
+        return Ok(());
+    }
+    say("cargo-fuzz is not installed: installing it into the target folder");
+    let mut install = cargo();
+    install
+        .args([
+            "install",
+            "cargo-fuzz",
+            "--version",
+            "0.13.2",
+            "--locked",
+            "--root",
+        ])
+        .arg(tools()?);
+    run(&mut install).context("cargo-fuzz cannot be installed: it needs a network, once")
+}
