@@ -145,6 +145,7 @@ impl HandlerArgs {
 }
 
 /// Runs the program.
+#[expect(unsafe_code, reason = "a signal is ignored")]
 pub fn main() -> ExitCode {
     // A log or cache that is full up (ulimit -f) is an error of the write, as in Python, and not the end.
     // SAFETY: to ignore a signal runs no code.

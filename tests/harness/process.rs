@@ -1,5 +1,10 @@
 //! A running process from outside: signals, and what `/proc` says of it.
 
+#![expect(
+    unsafe_code,
+    reason = "signals and limits of processes by their number"
+)]
+
 use nix::libc;
 use std::fs::{DirEntry, read_dir, read_to_string};
 use std::io::Error;

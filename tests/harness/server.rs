@@ -1,5 +1,7 @@
 //! The built program, served on a port or path of the test's own, and ended with the test.
 
+#![expect(unsafe_code, reason = "descriptors that are handed over")]
+
 use super::finished::{Finished, finish, wait};
 use super::{Client, Log, PATIENCE, Process, Transport, cache_home, is_request, program, signal};
 use nix::fcntl::{FcntlArg, fcntl};

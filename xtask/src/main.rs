@@ -9,6 +9,8 @@ mod run;
 mod soak;
 mod targets;
 mod test;
+#[cfg(test)]
+mod unsafe_code;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;

@@ -4,6 +4,8 @@
 //! The file goes there in sealed memory, and the code comes back in memory that is sealed once the process
 //! has ended.
 
+#![expect(unsafe_code, reason = "one system call that no crate wraps")]
+
 use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::path::{Path, PathBuf};

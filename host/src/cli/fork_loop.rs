@@ -4,6 +4,8 @@
 //! It is started by `serve`, with the same options, and acts on no signal but its supervisor's: the
 //! first says that no more requests are taken, [`CUT`] that those in flight are to end now.
 
+#![expect(unsafe_code, reason = "signal handlers")]
+
 use std::fmt;
 use std::io::{self, Write};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};

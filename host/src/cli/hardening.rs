@@ -173,7 +173,8 @@ fn folder_of(path: &Path) -> Option<PathBuf> {
 
 /// This program once more, with the libraries that it has now, or their successors in the same folders.
 fn programs(needs: &mut Needs) {
-    needs.execute.extend(std::env::current_exe().ok());
+    // Not by its path, which another user may have no right to walk.
+    needs.execute.push("/proc/self/exe".into());
     needs.read.push("/etc/ld.so.cache".into());
     let maps = fs::read_to_string("/proc/self/maps").unwrap_or_default();
     let mut libraries: Vec<PathBuf> = maps

@@ -1,5 +1,7 @@
 //! This program once more, as a process with a task of its own.
 
+#![expect(unsafe_code, reason = "what is done between fork and exec")]
+
 use std::io;
 use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;

@@ -102,7 +102,9 @@ impl Fork {
         let mut handlers = child::handle_signals(supervisor)?;
         // SAFETY: the handler stores to an atomic and calls write(2), both of which it may
         // (signal-safety(7)).
-        handlers.push(unsafe { low_level::register(libc::SIGCHLD, on_child)? });
+        #[expect(unsafe_code, reason = "a signal handler")]
+        let handler = unsafe { low_level::register(libc::SIGCHLD, on_child)? };
+        handlers.push(handler);
         Ok(Fork {
             table,
             children: Mutex::default(),
@@ -239,6 +241,10 @@ impl Concurrency for Fork {
         check_single_threaded()?;
         child::set_request(&request);
         // SAFETY: the process has one thread, so that the child may do whatever its parent may.
+        #[expect(
+            unsafe_code,
+            reason = "the child of a process with threads could wait for ever"
+        )]
         let forked = unsafe { fork() };
         if let Ok(ForkResult::Child) = forked {
             self.child(slot, request);

@@ -3,6 +3,8 @@
 //! A program that serves is refused what no server needs. A process that forks, and one that compiles, may
 //! make the calls that they make, and no others: a child that makes another one is ended, a compiler refused.
 
+#![expect(unsafe_code, reason = "a signal handler that knows the call")]
+
 use std::collections::BTreeMap;
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering::Relaxed};

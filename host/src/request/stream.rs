@@ -1,5 +1,7 @@
 //! `rfile` and `wfile` of a connection, TCP or Unix: straight on the socket, nothing buffered.
 
+#![expect(unsafe_code, reason = "one ioctl that no crate wraps")]
+
 use std::io;
 use std::mem::MaybeUninit;
 use std::net::Shutdown;

@@ -1,5 +1,10 @@
 //! Compiled code, and how it goes from one process of this program to another.
 
+#![expect(
+    unsafe_code,
+    reason = "machine code is taken from where only we can have put it"
+)]
+
 use std::fs;
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;

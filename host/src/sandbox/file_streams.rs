@@ -1,6 +1,8 @@
 //! Streams of files in granted folders: read and written on the request's own thread, when it asks.
 //! wasmtime-wasi's start threads, which nothing of the request's bounds.
 
+#![expect(unsafe_code, reason = "one system call that no crate wraps")]
+
 use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;

@@ -1,5 +1,7 @@
 //! What moves an engine's epoch, so that guest code is asked whether its time is over.
 
+#![expect(unsafe_code, reason = "a signal handler, and the timer that calls it")]
+
 use std::ptr;
 use std::sync::Once;
 use std::sync::atomic::{AtomicPtr, Ordering::Relaxed};

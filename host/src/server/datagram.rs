@@ -1,5 +1,7 @@
 //! The socket that a server's datagrams come from and their replies go to.
 
+#![expect(unsafe_code, reason = "a buffer is received into")]
+
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::net::{IpAddr, SocketAddr};

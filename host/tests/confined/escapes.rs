@@ -1,5 +1,10 @@
 //! What code tries that has broken out.
 
+#![expect(
+    unsafe_code,
+    reason = "system calls that no well-behaved program makes"
+)]
+
 use std::ffi::CString;
 use std::io;
 use std::net::{TcpStream, UdpSocket};

@@ -23,6 +23,7 @@ use escapes::{ESCAPES, escape};
 /// How long a test waits for what must come. It is reached only when something is broken.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+#[expect(unsafe_code, reason = "each test is a forked process")]
 fn main() {
     let tests: [(&str, fn()); 5] = [
         ("who_gave_up_nothing_may", who_gave_up_nothing_may),

@@ -1,5 +1,7 @@
 //! The host of a module: the imports of the module ABI, version 1.
 
+#![expect(unsafe_code, reason = "the imports of a module")]
+
 use std::{fmt, io, ptr, slice};
 
 use crate::error::message_too_long;

@@ -1,5 +1,7 @@
 //! From an address to listeners: bound here, or handed over by another program.
 
+#![expect(unsafe_code, reason = "descriptors that were inherited")]
+
 use std::ffi::OsString;
 use std::fs::OpenOptions;
 use std::io;

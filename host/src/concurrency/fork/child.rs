@@ -1,5 +1,7 @@
 //! What a forked child does, from fork to exit, and the signals that it acts on.
 
+#![expect(unsafe_code, reason = "signal handlers, and the end of a child")]
+
 use std::io;
 use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};

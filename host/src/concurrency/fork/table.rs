@@ -1,6 +1,8 @@
 //! What all processes of one service share: who serves what, and the counters that go on when one of
 //! them is started again. It lies in memory that is mapped into each of them.
 
+#![expect(unsafe_code, reason = "memory that processes share")]
+
 use std::fs::File;
 use std::io;
 use std::num::NonZeroUsize;
