@@ -2,10 +2,16 @@
 
 use crate::layout::{crates, root, target};
 use crate::run::{cargo, run, say};
+use crate::tools::{Tool, with_tools};
 use anyhow::{Context, Result, bail};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
+
+const CARGO_FUZZ: Tool = Tool {
+    name: "fuzz",
+    version: "0.13.2",
+};
 
 /// Each target, or the one that is named, for so many minutes.
 pub(crate) fn fuzz(wanted: Option<&str>, minutes: f64, sanitizer: &str) -> Result<()> {
@@ -18,7 +24,7 @@ pub(crate) fn fuzz(wanted: Option<&str>, minutes: f64, sanitizer: &str) -> Resul
             None => bail!("no fuzz target `{name}`; there are {}", all.join(", ")),
         },
     };
-    ensure_cargo_fuzz()?;
+    CARGO_FUZZ.ensure()?;
     // Beside everything else that is built, and apart from it: cargo-fuzz builds for a named platform.
     let place = [
         "--fuzz-dir".into(),
@@ -83,46 +89,4 @@ fn cargo_fuzz(verb: &str, sanitizer: &str) -> Command {
     let mut command = with_tools(cargo());
     command.args(["fuzz", verb, "--sanitizer", sanitizer]);
     command
-}
-
-/// Cargo finds its subcommands along the PATH.
-fn with_tools(mut command: Command) -> Command {
-    if let Ok(tools) = tools() {
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        let folders = std::env::split_paths(&path).chain([tools.join("bin")]);
-        if let Ok(path) = std::env::join_paths(folders) {
-            command.env("PATH", path);
-        }
-    }
-    command
-}
-
-/// Where a tool is put that is missing, so that nothing changes outside of the build.
-fn tools() -> Result<PathBuf> {
-    Ok(target()?.join("tools"))
-}
-
-fn ensure_cargo_fuzz() -> Result<()> {
-    let mut trial = with_tools(cargo());
-    let trial = trial
-        .args(["fuzz", "--version"])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status();
-    if trial.is_ok_and(|status| status.success()) {
-        return Ok(());
-    }
-    say("cargo-fuzz is not installed: installing it into the target folder");
-    let mut install = cargo();
-    install
-        .args([
-            "install",
-            "cargo-fuzz",
-            "--version",
-            "0.13.2",
-            "--locked",
-            "--root",
-        ])
-        .arg(tools()?);
-    run(&mut install).context("cargo-fuzz cannot be installed: it needs a network, once")
 }

@@ -1,6 +1,9 @@
 //! `cargo xtask VERB`: builds, shows and tests the project. What it runs, it says, and what that prints
 //! passes through.
 
+#![forbid(unsafe_code)]
+
+mod audit;
 mod build;
 mod demo;
 mod fuzz;
@@ -9,6 +12,7 @@ mod run;
 mod soak;
 mod targets;
 mod test;
+mod tools;
 #[cfg(test)]
 mod unsafe_code;
 
@@ -25,6 +29,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Verb {
+    /// Looks at the licences, sources and known vulnerabilities of all dependencies (deny.toml).
+    Audit,
     /// Builds the program and the handlers, each as a module and as a component.
     ///
     /// They lie in target/release/sandsock, target/handlers/NAME.wasm and
@@ -68,6 +74,7 @@ enum Verb {
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().verb {
+        Verb::Audit => audit::audit(),
         Verb::Build => build::program().and_then(|()| build::handlers()),
         Verb::Demo { port } => demo::demo(port),
         Verb::Fuzz {
