@@ -1,6 +1,8 @@
 //! Copies standard input to standard output, with each letter of ASCII moved thirteen places on. An
 //! ordinary program: it knows nothing of sandsock, of sockets or of WebAssembly.
 
+#![forbid(unsafe_code)]
+
 use std::io::{self, BufRead, Write};
 
 fn main() -> io::Result<()> {

@@ -3,6 +3,8 @@
 //! Over UDP the answer is longer than the question, and goes to whoever the question names as its
 //! sender: not a service for the open Internet.
 
+#![forbid(unsafe_code)]
+
 use std::io::{ErrorKind, Write};
 
 use sandsock_guest::{Handler, Request, Result};

@@ -1,5 +1,7 @@
 //! The Daytime Protocol (RFC 867).
 
+#![forbid(unsafe_code)]
+
 use std::io::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
 

@@ -1,5 +1,7 @@
 //! The Discard Protocol (RFC 863).
 
+#![forbid(unsafe_code)]
+
 use std::io::BufRead;
 
 use sandsock_guest::{Handler, Request, Result};

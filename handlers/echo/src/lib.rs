@@ -1,5 +1,7 @@
 //! The Echo Protocol (RFC 862).
 
+#![forbid(unsafe_code)]
+
 use std::io::{BufRead, Write};
 
 use sandsock_guest::{Handler, Request, Result};

@@ -2,6 +2,8 @@
 //! `/finger`: the file `/finger/NAME` is what is told of the user NAME. Nobody logs in here, so the
 //! list of users is the list of the files.
 
+#![forbid(unsafe_code)]
+
 use std::fs;
 use std::io::{BufRead, Read, Write};
 use std::path::Path;

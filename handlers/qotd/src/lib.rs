@@ -1,5 +1,7 @@
 //! The Quote of the Day Protocol (RFC 865).
 
+#![forbid(unsafe_code)]
+
 use std::io::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
 

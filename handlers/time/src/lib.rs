@@ -1,5 +1,7 @@
 //! The Time Protocol (RFC 868).
 
+#![forbid(unsafe_code)]
+
 use std::io::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
 

@@ -1,5 +1,7 @@
 //! Upper-cases each line: the example of the documentation of Python's `socketserver`.
 
+#![forbid(unsafe_code)]
+
 use std::io::{BufRead, Read, Write};
 
 use sandsock_guest::{Handler, Request, Result};

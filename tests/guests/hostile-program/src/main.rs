@@ -1,5 +1,7 @@
 //! A guest of the tests: the attacks of `hostile`, by an ordinary WASI program.
 
+#![forbid(unsafe_code)]
+
 #[path = "../../hostile/src/attacks.rs"]
 mod attacks;
 

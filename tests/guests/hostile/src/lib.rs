@@ -1,5 +1,7 @@
 //! A guest of the tests: a handler that attacks its host as its client's first line says.
 
+#![forbid(unsafe_code)]
+
 mod attacks;
 
 use sandsock_guest::{Handler, Request, Result, handler};

@@ -1,6 +1,8 @@
 //! A guest of the tests: an ordinary WASI program, which does what its first line of input says and
 //! prints what came of it. It knows nothing of sandsock.
 
+#![forbid(unsafe_code)]
+
 use std::env;
 use std::fs;
 use std::io::{self, BufRead, Read, Write};

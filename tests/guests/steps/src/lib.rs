@@ -1,6 +1,8 @@
 //! A guest of the tests: a handler each of whose steps reads a line, `TEXT END`, writes the text, and
 //! ends as the second word says.
 
+#![forbid(unsafe_code)]
+
 use sandsock_guest::{Handler, Request, Result, handler};
 use std::io::{BufRead, Write};
 use std::process;
