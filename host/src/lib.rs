@@ -56,6 +56,7 @@ mod poll;
 mod request;
 mod sandbox;
 mod server;
+mod sync;
 
 #[doc(hidden)]
 pub mod cli;

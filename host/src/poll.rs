@@ -29,6 +29,12 @@ pub(crate) fn wait(
 ///
 /// What poll(2) says; an interruption by a signal is none.
 pub(crate) fn wait_any(fds: &mut [PollFd<'_>], timeout: Option<Duration>) -> io::Result<bool> {
+    // What is explored has one thread for all: who waits lets others go on, and looks again.
+    #[cfg(feature = "schedules")]
+    let timeout = {
+        crate::sync::thread::yield_now();
+        timeout.and(None).or(Some(Duration::ZERO))
+    };
     let end = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
     let mut left = timeout;
     loop {

@@ -9,6 +9,8 @@ mod embedded;
 mod handed_over;
 mod listener;
 mod refusals;
+#[cfg(all(test, feature = "schedules"))]
+mod schedules;
 mod service;
 mod socket_file;
 mod tcp;

@@ -3,13 +3,14 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::AFTER_CUT;
 use crate::admission::Source;
 use crate::poll::Waker;
-use crate::request::{Request, lock};
+use crate::request::Request;
+use crate::sync::{Condvar, Mutex, lock, wait_timeout};
 
 /// Requests in flight, up to a limit.
 pub(super) struct InFlight {
@@ -30,6 +31,8 @@ struct State {
     waiting: Vec<Arc<Waker>>,
     /// Threads in `join`: only they need to be told that none is left.
     joining: usize,
+    /// While those that are left are cut: how many were cut as they came, since their room was theirs before.
+    cut_late: Option<usize>,
 }
 
 impl InFlight {
@@ -70,10 +73,14 @@ impl InFlight {
         if self.join(grace) {
             return 0;
         }
-        let requests: Vec<_> = lock(&self.state).requests.values().cloned().collect();
+        let requests: Vec<_> = {
+            let mut state = lock(&self.state);
+            state.cut_late = Some(0);
+            state.requests.values().cloned().collect()
+        };
         let cut = requests.iter().filter(|request| request.cut()).count();
         self.join(AFTER_CUT);
-        cut
+        cut + lock(&self.state).cut_late.take().unwrap_or(0)
     }
 
     /// Waits until none is left, at most for `grace`; whether that was so.
@@ -86,11 +93,7 @@ impl InFlight {
             if left.is_zero() {
                 break;
             }
-            state = self
-                .none_left
-                .wait_timeout(state, left)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            (state, _) = wait_timeout(&self.none_left, &self.state, state, left);
         }
         state.joining -= 1;
         state.count == 0
@@ -119,9 +122,11 @@ impl Place {
 
     /// From now on the request can be cut.
     pub(super) fn attach(&mut self, request: Arc<Request>) {
-        lock(&self.in_flight.state)
-            .requests
-            .insert(self.number, request);
+        let mut state = lock(&self.in_flight.state);
+        state.requests.insert(self.number, request.clone());
+        if let Some(cut) = &mut state.cut_late {
+            *cut += usize::from(request.cut());
+        }
     }
 }
 

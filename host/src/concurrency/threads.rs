@@ -3,15 +3,15 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::thread;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::in_flight::InFlight;
 use super::{Concurrency, Permit, Process, Room};
 use crate::poll::Waker;
-use crate::request::{Request, lock};
+use crate::request::Request;
 use crate::sandbox::THREAD_STACK;
+use crate::sync::{Condvar, Mutex, lock, thread, wait_timeout};
 
 /// A thread that has waited for so long for another request ends.
 const IDLE: Duration = Duration::from_secs(30);
@@ -120,13 +120,10 @@ impl Shared {
                 return None;
             }
             queue.idle += 1;
-            let (guard, waited) = self
-                .work
-                .wait_timeout(queue, IDLE)
-                .unwrap_or_else(PoisonError::into_inner);
-            queue = guard;
+            let timed_out;
+            (queue, timed_out) = wait_timeout(&self.work, &self.queue, queue, IDLE);
             queue.idle -= 1;
-            if waited.timed_out() && queue.jobs.is_empty() {
+            if timed_out && queue.jobs.is_empty() {
                 return None;
             }
         }

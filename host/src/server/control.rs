@@ -1,20 +1,19 @@
 //! Starting and stopping a loop, and counting its requests.
 
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering::AcqRel, Ordering::Acquire, Ordering::Release};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::thread::{self, ThreadId};
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Release};
+use std::sync::{Arc, PoisonError};
 
 use crate::concurrency::Counting;
 use crate::poll::Waker;
-use crate::request::lock;
+use crate::sync::{AtomicBool, Condvar, Mutex, lock, thread};
 
 /// What the loop and those who stop it share.
 pub(crate) struct Control {
     waker: Arc<Waker>,
     shutdown_request: AtomicBool,
     /// The thread in `serve_forever` or `handle_request`.
-    running: Mutex<Option<ThreadId>>,
+    running: Mutex<Option<thread::ThreadId>>,
     is_shut_down: Condvar,
 }
 
