@@ -20,6 +20,7 @@ pub(crate) fn test(arguments: &[String]) -> Result<()> {
     let mut failed = Vec::from_iter(run_tests(tests, &mut total)?);
     if arguments.is_empty() {
         failed.extend(run_tests(tests_under_fork(), &mut total)?);
+        failed.extend(run_tests(schedules(), &mut total)?);
     }
     say(format!(
         "{} test binaries: {} passed, {} failed, {} ignored",
@@ -57,6 +58,15 @@ fn tests_under_fork() -> Command {
         tests.args(["--skip", named]);
     }
     tests.env("SANDSOCK_TEST_CONCURRENCY", "fork");
+    tests
+}
+
+/// The server's threads, led through thousands of schedules: the library, built with other locks and threads.
+fn schedules() -> Command {
+    let mut tests = cargo();
+    tests
+        .args(["test", "--release", "--package", "sandsock", "--lib"])
+        .args(["--features", "schedules", "--", "schedules::"]);
     tests
 }
 
