@@ -296,6 +296,10 @@ fn what_makes_no_sense_is_said_at_once() {
         refused("unix:///tmp/never-made", options, &["--socket-mode"]);
     }
     refused("tcp://127.0.0.1:0", "--max-amplification 3", &["UDP"]);
+    for option in ["--overload close", "--max-per-source 1"] {
+        let options = format!("--concurrency serial {option}");
+        refused("tcp://127.0.0.1:0", &options, &["serial", "threads"]);
+    }
     for options in [
         "--allow 127.0.0.1/33",
         "--deny nobody",
@@ -307,5 +311,26 @@ fn what_makes_no_sense_is_said_at_once() {
     ] {
         let option = options.split_whitespace().next().expect("an option");
         refused("tcp://127.0.0.1:0", options, &[option]);
+    }
+}
+
+/// Each has its default in the manual, and so it can be written.
+#[test]
+fn none_is_no_limit() {
+    let server = Serve::new(handler("echo"))
+        .on(Transport::Udp)
+        .with("--max-per-source none --rate-per-source none --max-amplification none")
+        .with("--max-requests none --linger none --shutdown-grace none")
+        .start();
+    assert_eq!(server.ask("x"), b"x");
+}
+
+#[test]
+fn a_network_of_ipv4_may_be_written_as_ipv6() {
+    for network in ["::ffff:127.0.0.1", "::ffff:127.0.0.0/104"] {
+        let server = serve(Transport::Tcp, "threads", &format!("--deny {network}"));
+        is_refused(server.connect());
+        let server = serve(Transport::Tcp, "threads", &format!("--allow {network}"));
+        is_served(server.connect());
     }
 }

@@ -142,6 +142,12 @@ fn without_a_grant_a_component_has_no_socket() {
 /// The server has its own `/etc/hosts`, which the test changes while it runs.
 #[test]
 fn a_name_is_what_it_was_at_the_start_until_the_handler_is_loaded_again() {
+    for concurrency in ["threads", "fork"] {
+        a_name_is_what_it_was(concurrency);
+    }
+}
+
+fn a_name_is_what_it_was(concurrency: &str) {
     let before = Backend::new(greets);
     let after = Backend::at(&format!("127.0.0.2:{}", before.port()), |mut stream| {
         stream.write_all(b"after").unwrap();
@@ -166,6 +172,8 @@ fn a_name_is_what_it_was_at_the_start_until_the_handler_is_loaded_again() {
             "--allow-connect backend.example:{}",
             before.port()
         ))
+        .with("--concurrency")
+        .arg(concurrency)
         .through(&wrapper)
         .start();
     let by_name = format!("connect backend.example:{}", before.port());
@@ -178,6 +186,12 @@ fn a_name_is_what_it_was_at_the_start_until_the_handler_is_loaded_again() {
         "{by_address}"
     );
     assert_eq!(after.accepted(), 0);
+    if let [the_loop] = server.loops()[..] {
+        // One that is started again looks nothing up.
+        the_loop.signal(signal::KILL);
+        assert_eq!(says(&server, &by_name), "hello\n");
+        assert!(!the_loop.is_running());
+    }
 
     server.process().signal(signal::HUP);
     server.log().wait_for(2, |event| event["event"] == "loaded");
@@ -192,6 +206,10 @@ fn a_name_is_what_it_was_at_the_start_until_the_handler_is_loaded_again() {
     server.process().signal(signal::HUP);
     server.log().wait_for(1, |e| e["event"] == "reload-failed");
     assert_eq!(says(&server, &by_name), "after\n");
+    if let [the_loop] = server.loops()[..] {
+        the_loop.signal(signal::KILL);
+        assert_eq!(says(&server, &by_name), "after\n");
+    }
     server.terminate();
 }
 

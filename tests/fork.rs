@@ -7,8 +7,10 @@ use crate::harness::{
 use Op::{Print, Return, Sleep, Spin, Write};
 use serde_json::Value;
 use std::collections::HashSet;
+use std::fs;
 use std::thread;
 use std::time::{Duration, Instant};
+use tempfile::TempDir;
 
 fn serve(options: &str) -> Server {
     Serve::new(wat("script"))
@@ -81,12 +83,13 @@ fn a_child_that_is_killed_crashes_or_is_stopped_is_one_event_and_a_free_slot() {
     for (number, name) in [
         (signal::KILL, "SIGKILL"),
         (signal::ABRT, "SIGABRT"),
+        (signal::SEGV, "SIGSEGV"),
         (signal::STOP, "SIGSTOP"),
     ] {
         let server = serve("--max-in-flight 2");
         let (bystander, _) = begun(&server, "bystander");
         let (mut victim, child) = begun(&server, "victim");
-        child.signal(number);
+        child.fell(number);
         assert_eq!(victim.receive_all(), b"", "its client sees a close");
         let event = server.request();
         assert_eq!(event["outcome"], "host-error", "{event}");
@@ -120,7 +123,7 @@ fn at_max_in_flight_accepting_waits() {
 
 #[test]
 fn a_loop_that_dies_is_started_again_and_its_requests_go_on() {
-    for number in [signal::KILL, signal::ABRT, signal::STOP] {
+    for number in [signal::KILL, signal::ABRT, signal::SEGV, signal::STOP] {
         for transport in [Transport::Tcp, Transport::Unix] {
             let server = Serve::new(wat("script"))
                 .on(transport)
@@ -128,7 +131,7 @@ fn a_loop_that_dies_is_started_again_and_its_requests_go_on() {
                 .start();
             let (in_flight, child) = begun(&server, "in flight");
             let old = the_loop(&server);
-            old.signal(number);
+            old.fell(number);
             // Who comes meanwhile waits in the listener's queue.
             assert_eq!(server.ask(script(&[Write("next")])), b"next");
             assert_eq!(
@@ -255,6 +258,29 @@ fn a_second_signal_ends_all_at_once() {
     wait_until("its processes have ended", || {
         !the_loop.is_running() && !child.is_running()
     });
+}
+
+/// What was granted is what was found when the handler was loaded; a loop that is started again has it from its
+/// supervisor.
+#[test]
+fn a_granted_folder_that_was_moved_is_still_there_after_a_loop_died() {
+    let dir = TempDir::new().unwrap();
+    let granted = dir.path().join("granted");
+    fs::create_dir(&granted).unwrap();
+    fs::write(granted.join("file"), "what is in it").unwrap();
+    let server = Serve::new(guest("probe"))
+        .with("--concurrency fork --dir")
+        .arg(format!("{}::/data", granted.display()))
+        .start();
+    let reads = || String::from_utf8(server.ask("read /data/file\n")).unwrap();
+    let before = reads();
+    assert!(before.contains("what is in it"), "{before}");
+    fs::rename(&granted, dir.path().join("moved")).unwrap();
+    assert_eq!(reads(), before);
+    let old = the_loop(&server);
+    old.signal(signal::KILL);
+    assert_eq!(reads(), before);
+    assert!(!old.is_running());
 }
 
 #[test]

@@ -131,6 +131,74 @@ fn what_the_kernel_lacks_is_said_or_an_error() {
     required.is_an_error(1, &["--harden require", "Landlock", "--harden auto"]);
 }
 
+/// As containers do, which keep a call for themselves: with EPERM.
+#[test]
+fn a_call_that_the_system_refuses_is_what_it_lacks() {
+    let Some(refusing) = faults(&["seccomp:error=EPERM"]) else {
+        return;
+    };
+    let serve = || {
+        Serve::new(handler("echo"))
+            .with("--cache off")
+            .through(&refusing)
+    };
+    let server = serve().start();
+    let event = hardened(&server);
+    assert_eq!(event["lacks"], "seccomp", "{event}");
+    assert_eq!(event["seccomp"], false, "{event}");
+    assert_eq!(server.ask("x"), b"x");
+    let required = serve().with("--harden require").run_to_end();
+    required.is_an_error(1, &["--harden require", "seccomp", "--harden auto"]);
+    // Who asks for nothing needs nothing, and neither does the process that compiles for them.
+    let Some(absent) = faults(&[
+        "seccomp:signal=SIGSYS",
+        "landlock_create_ruleset:signal=SIGSYS",
+    ]) else {
+        return;
+    };
+    let server = Serve::new(handler("echo"))
+        .with("--cache off --harden off")
+        .through(&absent)
+        .start();
+    assert_eq!(server.ask("x"), b"x");
+}
+
+/// A folder that may be written to is settled at the start.
+#[test]
+fn another_writable_folder_is_not_taken_for_the_one_at_the_start() {
+    for concurrency in ["threads", "fork"] {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["one", "two"] {
+            fs::create_dir(dir.path().join(name)).unwrap();
+        }
+        let current = dir.path().join("current");
+        let turn = |to: &str| {
+            let beside = dir.path().join("next");
+            symlink(to, &beside).unwrap();
+            fs::rename(beside, &current).unwrap();
+        };
+        turn("one");
+        let server = Serve::new(wat("script"))
+            .with("--dir")
+            .arg(format!("{}::/data:rw", current.display()))
+            .with("--concurrency")
+            .arg(concurrency)
+            .start();
+        let again = |event: &str, n: usize| {
+            server.process().signal(signal::HUP);
+            server.log().wait_for(n, |e| e["event"] == event)[n - 1].clone()
+        };
+        again("loaded", 2);
+        turn("two");
+        let failed = again("reload-failed", 1);
+        let detail = failed.to_string();
+        for word in ["--dir", "--harden", "restart"] {
+            assert!(detail.contains(word), "{detail}");
+        }
+        assert_eq!(server.ask(script(&[Write("in")])), b"in");
+    }
+}
+
 #[test]
 fn all_of_it_can_be_required() {
     let lacks = hardened(&Serve::new(handler("echo")).start())["lacks"].clone();

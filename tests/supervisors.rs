@@ -3,9 +3,10 @@
 
 use crate::harness::{
     Answers, CONCURRENCIES, Client, Op, PATIENCE, Serve, Server, example, handler, program, script,
-    wat,
+    strace, wat,
 };
 use Op::Write;
+use std::collections::BTreeSet;
 use std::fs;
 use std::net::{TcpListener, UdpSocket};
 use std::path::Path;
@@ -313,4 +314,69 @@ fn listening_at(sockets: &[String]) -> Option<String> {
             (is_it && port != 0).then(|| format!("127.0.0.1:{port}"))
         })
     })
+}
+
+/// What of the system calls that it makes the example's unit would kill it for.
+#[test]
+fn the_unit_of_the_example_lets_through_what_it_calls() {
+    let Ok(listing) = Command::new("systemd-analyze")
+        .arg("syscall-filter")
+        .output()
+    else {
+        eprintln!("SKIPPED: systemd-analyze is not installed");
+        return;
+    };
+    let unit = fs::read_to_string(example("systemd/sandsock-echo.service")).unwrap();
+    let filter = unit
+        .lines()
+        .find_map(|line| line.strip_prefix("SystemCallFilter="));
+    let sets = String::from_utf8(listing.stdout).unwrap();
+    let mut allowed = BTreeSet::new();
+    let mut wanted: Vec<_> = filter
+        .expect("a filter")
+        .split_whitespace()
+        .map(String::from)
+        .collect();
+    while let Some(word) = wanted.pop() {
+        if word.starts_with('@') {
+            let of_it = sets.lines().skip_while(|line| *line != word).skip(1);
+            let of_it = of_it
+                .take_while(|line| line.starts_with(' '))
+                .map(str::trim);
+            wanted.extend(
+                of_it
+                    .filter(|line| !line.starts_with('#'))
+                    .map(String::from),
+            );
+        } else {
+            allowed.insert(word);
+        }
+    }
+    assert!(
+        allowed.contains("accept4") && allowed.len() > 100,
+        "{allowed:?}"
+    );
+    for concurrency in ["threads", "fork"] {
+        let dir = tempfile::tempdir().unwrap();
+        let trace = dir.path().join("trace");
+        let Some(strace) = strace(trace.to_str().unwrap(), &["signal=none"]) else {
+            return;
+        };
+        let mut server = Serve::new(handler("echo"))
+            .with("--cache off --concurrency")
+            .arg(concurrency)
+            .through(&strace)
+            .start();
+        assert_eq!(server.ask("x"), b"x");
+        assert!(server.terminate().success());
+        let trace = fs::read_to_string(trace).unwrap();
+        let calls = trace.lines().filter_map(|line| {
+            let call = line.split_once(' ')?.1.trim_start().split_once('(')?.0;
+            call.chars()
+                .all(|c| c.is_ascii_alphanumeric() || c == '_')
+                .then_some(call)
+        });
+        let killed: BTreeSet<_> = calls.filter(|call| !allowed.contains(*call)).collect();
+        assert!(killed.is_empty(), "{concurrency}: {killed:?}");
+    }
 }

@@ -84,7 +84,10 @@ pub(crate) struct Admission {
 impl Admission {
     pub(crate) fn new(options: AdmissionOptions) -> Self {
         Admission {
-            rates: options.rate_per_source.map(|rate| Rates::new(rate.quota())),
+            rates: options
+                .rate_per_source
+                .get()
+                .map(|rate| Rates::new(rate.quota())),
             options,
         }
     }
@@ -110,7 +113,7 @@ impl Admission {
             rates.check(source)?;
         }
         let permit = permit.ok_or(Refusal::Overload)?;
-        match (self.options.max_per_source, source) {
+        match (self.options.max_per_source.get(), source) {
             (Some(max), Some(source)) if !permit.count_for(source, max) => Err(Refusal::PerSource),
             _ => Ok(()),
         }

@@ -23,6 +23,7 @@ use compile::CompileProcess;
 use crate::config::{Grants, LimitOptions, LoadOptions, ServiceOptions};
 use crate::events;
 use crate::handler::{LoadError, Loader, WasmHandler};
+use crate::harden::Harden;
 use crate::sandbox::capacity::{Capacity, capacity};
 use crate::sandbox::{Cache, Compiled};
 
@@ -80,7 +81,7 @@ struct HandlerArgs {
 impl HandlerArgs {
     /// Loads a handler; what was compiled is for another process.
     fn load(&self, loader: &Loader) -> Result<(WasmHandler, Compiled), LoadError> {
-        WasmHandler::compiled_by(&CompileProcess::new(&self.load), loader)
+        WasmHandler::compiled_by(&CompileProcess::new(&self.load, Harden::default()), loader)
     }
 
     fn loader(&self, instances: u32) -> anyhow::Result<Loader> {
@@ -173,7 +174,9 @@ pub fn main() -> ExitCode {
         Err(error) => {
             let causes: Vec<_> = error.chain().map(ToString::to_string).collect();
             // A reader that has gone learns it from the exit code.
-            let _ = writeln!(io::stderr(), "error: {}", causes.join("\n  caused by: "));
+            // In one piece: a loop's error is one message to its supervisor.
+            let error_text = format!("error: {}\n", causes.join("\n  caused by: "));
+            let _ = io::stderr().write_all(error_text.as_bytes());
             ExitCode::from(if error.is::<Usage>() { 2 } else { 1 })
         }
     }

@@ -3,6 +3,7 @@
 
 mod values;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,7 +12,8 @@ use ipnet::IpNet;
 
 pub use values::{ConnectGrant, DirGrant, EnvGrant, Limit, Rate, Size, Span};
 use values::{
-    bounded_duration, bounded_size, file_mode, file_owner, network, positive_count, whole_duration,
+    bounded_count, bounded_duration, bounded_rate, bounded_size, file_mode, file_owner, network,
+    patience, positive_count,
 };
 
 /// How requests are processed (Python: the mix-in).
@@ -146,6 +148,11 @@ pub struct Grants {
     /// Arguments of a handler of kind command, after its file name
     #[arg(skip)]
     pub args: Vec<String>,
+    /// The addresses of each of `allow_connect`, where they are known already: a name is what it was when the
+    /// handler was loaded, in whatever process
+    #[arg(skip)]
+    #[doc(hidden)]
+    pub addresses: Option<Vec<Vec<SocketAddr>>>,
 }
 
 /// How a handler is loaded.
@@ -188,19 +195,19 @@ pub struct AdmissionOptions {
     #[arg(long, value_name = "CIDR", value_parser = network)]
     pub deny: Vec<IpNet>,
     /// Requests in flight from one source: an IPv4 address, or a /64 of IPv6. More are closed at once
-    #[arg(long, value_name = "N", value_parser = positive_count)]
-    pub max_per_source: Option<u32>,
+    #[arg(long, value_name = "N", default_value_t, value_parser = bounded_count)]
+    pub max_per_source: Limit<u32>,
     /// Requests from one source in a time, as in `100/1s`: so many at once, and as many again in that
     /// time. More are closed at once
-    #[arg(long, value_name = "N/D")]
-    pub rate_per_source: Option<Rate>,
+    #[arg(long, value_name = "N/D", default_value_t, value_parser = bounded_rate)]
+    pub rate_per_source: Limit<Rate>,
     /// What becomes of clients where requests in flight are at their limit
     #[arg(long, value_enum, default_value_t)]
     pub overload: Overload,
     /// Bytes that a UDP client is sent for each byte of its question, headers of 28 bytes counted with
     /// both. A sender's address can be forged, and a longer reply would hit whoever has it
-    #[arg(long, value_name = "X", value_parser = positive_count)]
-    pub max_amplification: Option<u32>,
+    #[arg(long, value_name = "X", default_value_t, value_parser = bounded_count)]
+    pub max_amplification: Limit<u32>,
 }
 
 impl AdmissionOptions {
@@ -208,9 +215,9 @@ impl AdmissionOptions {
     pub(crate) fn is_asked_for(&self) -> bool {
         !self.allow.is_empty()
             || !self.deny.is_empty()
-            || self.max_per_source.is_some()
-            || self.rate_per_source.is_some()
-            || self.max_amplification.is_some()
+            || self.max_per_source.get().is_some()
+            || self.rate_per_source.get().is_some()
+            || self.max_amplification.get().is_some()
     }
 }
 
@@ -257,8 +264,8 @@ pub struct ServiceOptions {
     #[arg(long)]
     pub nodelay: bool,
     /// End after so many requests
-    #[arg(long, value_name = "N", value_parser = positive_count)]
-    pub max_requests: Option<u32>,
+    #[arg(long, value_name = "N", default_value_t, value_parser = bounded_count)]
+    pub max_requests: Limit<u32>,
     /// End after one request
     #[arg(long, conflicts_with = "max_requests")]
     pub once: bool,
@@ -268,10 +275,10 @@ pub struct ServiceOptions {
     #[arg(default_value_if("compat", "python", "8192"))]
     pub max_packet: Limit<Size>,
     /// How long what a client still sends is read off after the reply
-    #[arg(long, value_name = "D", default_value_t = Self::default().linger, value_parser = whole_duration)]
+    #[arg(long, value_name = "D", default_value_t = Self::default().linger, value_parser = patience)]
     pub linger: Span,
     /// How long shutdown waits for requests in flight
-    #[arg(long, value_name = "D", default_value_t = Self::default().shutdown_grace, value_parser = whole_duration)]
+    #[arg(long, value_name = "D", default_value_t = Self::default().shutdown_grace, value_parser = patience)]
     pub shutdown_grace: Span,
 }
 
@@ -281,7 +288,7 @@ impl ServiceOptions {
         if self.once {
             Some(1)
         } else {
-            self.max_requests
+            self.max_requests.get()
         }
     }
 }
@@ -298,7 +305,7 @@ impl Default for ServiceOptions {
             socket_mode: None,
             socket_owner: None,
             nodelay: false,
-            max_requests: None,
+            max_requests: Limit::none(),
             once: false,
             max_packet: Limit::at(Size(LONGEST_UDP_PACKET)),
             linger: Span::from_secs(2),

@@ -33,6 +33,17 @@ pub enum Harden {
     Off,
 }
 
+impl Harden {
+    /// The word of the option.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Harden::Auto => "auto",
+            Harden::Require => "require",
+            Harden::Off => "off",
+        }
+    }
+}
+
 /// Why a process is not what it should be.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
@@ -71,6 +82,12 @@ pub struct InForce {
 }
 
 impl InForce {
+    fn lacks(&mut self, what: &str) {
+        if !self.lacks.iter().any(|known| known == what) {
+            self.lacks.push(what.to_owned());
+        }
+    }
+
     /// # Errors
     ///
     /// Something is lacking that is required.

@@ -23,7 +23,7 @@ pub(crate) use engine::{Engines, THREAD_STACK, enter_runtime};
 pub(crate) use guest::{Guest, guest_memory, slice, slice_mut};
 pub use ticker::Ticker;
 pub(crate) use wait::trap;
-pub(crate) use wasi::{Stdio, WasiGrants};
+pub(crate) use wasi::{Handed, Stdio, WasiGrants};
 pub(crate) use wasi_p1::{errno, errno_of};
 
 use wasmtime::{Linker, component};

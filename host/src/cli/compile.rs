@@ -36,6 +36,9 @@ pub(super) struct CompileArgs {
     /// Memory for the code
     #[arg(long)]
     code: RawFd,
+    /// As `serve` says
+    #[arg(long, value_enum)]
+    harden: Harden,
     /// What messages call the file
     path: PathBuf,
 }
@@ -47,7 +50,7 @@ pub(super) fn main(args: CompileArgs) -> anyhow::Result<ExitCode> {
     let file = shared(take(args.file)?)?;
     let engine = Engines::compiling(Ticker::Thread).map_err(anyhow::Error::from)?;
     let code = take(args.code)?;
-    confine_compiler(Harden::Auto)?;
+    confine_compiler(args.harden)?;
     match InProcess.compile(&engine, &file, &args.path) {
         Ok(compiled) => {
             let mut code = std::fs::File::from(code);
@@ -66,6 +69,7 @@ pub(super) fn main(args: CompileArgs) -> anyhow::Result<ExitCode> {
 pub(super) struct CompileProcess {
     timeout: Option<Span>,
     memory: Option<Size>,
+    harden: Harden,
 }
 
 /// Most threads of the compiler: each has memory of its own.
@@ -78,10 +82,11 @@ const NICENESS: i32 = 10;
 const LONGEST_WORDS: usize = 4096;
 
 impl CompileProcess {
-    pub(super) fn new(options: &LoadOptions) -> Self {
+    pub(super) fn new(options: &LoadOptions, harden: Harden) -> Self {
         CompileProcess {
             timeout: options.compile_timeout.get(),
             memory: options.compile_memory.get(),
+            harden,
         }
     }
 
@@ -99,6 +104,8 @@ impl CompileProcess {
         .arg(file.as_raw_fd().to_string())
         .arg("--code")
         .arg(code.as_raw_fd().to_string())
+        .arg("--harden")
+        .arg(self.harden.as_str())
         .arg("--")
         .arg(path)
         .env_clear()
@@ -131,6 +138,8 @@ impl CompileProcess {
             "memory allocation of",
             "Cannot allocate memory",
             "File too large",
+            // Threads have a stack each.
+            "thread pool has not been initialized",
         ]
         .iter()
         .any(|words| ended.words.contains(words));

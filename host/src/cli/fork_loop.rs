@@ -8,6 +8,7 @@
 
 use std::fmt;
 use std::io::{self, Write};
+use std::net::{AddrParseError, SocketAddr};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::process::ExitCode;
 use std::str::FromStr;
@@ -34,7 +35,7 @@ use super::this_program::take;
 use crate::concurrency::{CUT, Concurrency, Counting, Fork, Process, Table};
 use crate::handler::WasmHandler;
 use crate::harden::confine_forker;
-use crate::sandbox::{Compiled, THREAD_STACK};
+use crate::sandbox::{Compiled, Handed, THREAD_STACK};
 use crate::server::{BaseServer, Control, DefaultHooks, Quota, Service, handed_over};
 
 /// The supervisor asks the loop to take no more requests.
@@ -46,6 +47,12 @@ pub(super) struct ForkLoopArgs {
     /// What was inherited
     #[arg(long)]
     inherited: Inherited,
+    /// Granted folders, open, in the order of `--dir`
+    #[arg(long, value_delimiter = ',')]
+    folder: Vec<RawFd>,
+    /// The addresses of each host of `--allow-connect`, in their order
+    #[arg(long, value_parser = addresses)]
+    reachable: Vec<Addresses>,
     #[command(flatten)]
     serve: ServeArgs,
 }
@@ -89,6 +96,27 @@ impl FromStr for Inherited {
     }
 }
 
+/// Those of one host.
+type Addresses = Vec<SocketAddr>;
+
+fn addresses(text: &str) -> Result<Addresses, AddrParseError> {
+    let words = text.split(',').filter(|word| !word.is_empty());
+    words.map(str::parse).collect()
+}
+
+/// For the line of a loop's process.
+pub(super) fn grant_arguments(grants: &Handed) -> Vec<String> {
+    let mut arguments = Vec::new();
+    for folder in &grants.folders {
+        arguments.extend(["--folder".to_owned(), folder.as_raw_fd().to_string()]);
+    }
+    for host in &grants.addresses {
+        let addresses: Vec<_> = host.iter().map(ToString::to_string).collect();
+        arguments.extend(["--reachable".to_owned(), addresses.join(",")]);
+    }
+    arguments
+}
+
 /// What the first byte of a message to the supervisor says.
 pub(super) const LINE: u8 = 1;
 pub(super) const ACCEPTING: u8 = 2;
@@ -97,7 +125,7 @@ pub(super) const GUEST_LINE: u8 = 3;
 /// How long a message may wait for a supervisor that is busy; then it is lost, and counted.
 const BUSY: Duration = Duration::from_secs(1);
 
-pub(super) fn main(args: ForkLoopArgs) -> anyhow::Result<ExitCode> {
+pub(super) fn main(mut args: ForkLoopArgs) -> anyhow::Result<ExitCode> {
     let [listener, code, table, channel] = args.inherited.descriptors().map(take);
     let table = Table::open(table?).context("the table of requests cannot be mapped")?;
     let channel = Arc::new(channel?);
@@ -115,6 +143,14 @@ pub(super) fn main(args: ForkLoopArgs) -> anyhow::Result<ExitCode> {
         },
     );
     reserve_stack()?;
+    // What was found when the handler was loaded, and not what is there now.
+    let grants = &mut args.serve.handler.grants;
+    let folders = args.folder.iter().map(|number| take(*number));
+    let folders: Vec<_> = folders.collect::<anyhow::Result<_>>()?;
+    for (dir, folder) in grants.dir.iter_mut().zip(&folders) {
+        dir.host = format!("/proc/self/fd/{}", folder.as_raw_fd()).into();
+    }
+    grants.addresses = Some(args.reachable);
     let serve = &args.serve;
     let loader = serve.handler.loader_without_cache(1).for_children();
     let compiled = Compiled::shared(code?).context("the compiled handler cannot be read")?;

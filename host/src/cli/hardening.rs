@@ -1,6 +1,7 @@
 //! What `serve` gives up once its sockets are bound, and what it still needs then.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -57,6 +58,15 @@ impl HardenArgs {
             capabilities,
             in_force,
         }))
+    }
+
+    /// What an operator should know of a handler that lies where it cannot be reached later.
+    pub(super) fn warning(&self, handler: &HandlerArgs) -> Option<&'static str> {
+        let file = handler.handler.canonicalize().ok()?;
+        let is_open_to_all = self.harden != Harden::Off && file.parent() == Some(Path::new("/"));
+        is_open_to_all.then_some(
+            "the handler lies in /, and to read all that is there is too much: once it is replaced it is not read again (--harden); put it into a folder of its own",
+        )
     }
 
     /// Becomes the user and group that were asked for.
@@ -140,9 +150,14 @@ fn places(path: &Path) -> Vec<PathBuf> {
         found.extend(folder_of(&target));
         path = target.join(rest);
     }
-    // The whole system is more than a handler's folder.
-    found.retain(|place| place != Path::new("/"));
+    // The whole system is more than a handler's folder, whatever it is called.
+    found.retain(|place| !is_root_folder(place));
     found
+}
+
+fn is_root_folder(path: &Path) -> bool {
+    let identity = |path: &Path| fs::metadata(path).map(|found| (found.dev(), found.ino()));
+    identity(path).is_ok_and(|found| identity(Path::new("/")).is_ok_and(|root| root == found))
 }
 
 /// What the first link in a path leads to, and what of the path is behind it.
@@ -217,5 +232,7 @@ mod tests {
             );
         }
         assert!(!found.contains(&PathBuf::from("/")));
+        let up = PathBuf::from("../".repeat(40) + "echo.wasm");
+        assert!(!places(&up).iter().any(|place| is_root_folder(place)));
     }
 }

@@ -21,7 +21,7 @@ use super::log::{self, LogArgs};
 use super::signals::{self, Signal};
 use super::{HandlerArgs, Usage};
 use crate::address::{ListenAddress, Transport};
-use crate::config::{AdmissionOptions, ConcurrencyKind, ServiceOptions};
+use crate::config::{AdmissionOptions, ConcurrencyKind, Overload, ServiceOptions};
 use crate::events;
 use crate::harden::Harden;
 use crate::sandbox::capacity::Capacity;
@@ -101,7 +101,7 @@ impl ServeArgs {
     pub(super) fn bind_options(&self) -> BindOptions {
         let limits = self.handler.limits.limits();
         BindOptions {
-            max_amplification: self.admission.max_amplification,
+            max_amplification: self.admission.max_amplification.get(),
             ..BindOptions::new(&self.service, &limits)
         }
     }
@@ -114,7 +114,7 @@ impl ServeArgs {
             "--reuse-port is for TCP and UDP: a Unix socket has one server"
         } else if (service.socket_mode.is_some() || service.socket_owner.is_some()) && !is_path {
             "--socket-mode and --socket-owner are for Unix sockets with a path"
-        } else if self.admission.max_amplification.is_some()
+        } else if self.admission.max_amplification.get().is_some()
             && matches!(
                 address,
                 ListenAddress::Inet {
@@ -129,6 +129,11 @@ impl ServeArgs {
         } else if service.concurrency == ConcurrencyKind::Serial && service.max_in_flight.is_some()
         {
             "--max-in-flight is for threads and fork: serial serves one request at a time"
+        } else if service.concurrency == ConcurrencyKind::Serial
+            && (self.admission.overload == Overload::Close
+                || self.admission.max_per_source.get().is_some())
+        {
+            "--overload close and --max-per-source are for threads and fork: serial serves one request at a time, and nobody is there to send others away meanwhile"
         } else {
             return Ok(());
         };
@@ -170,7 +175,11 @@ pub(super) fn main(mut args: ServeArgs) -> anyhow::Result<ExitCode> {
     if let Some(hardened) = &hardened {
         events::hardened(&hardened.capabilities, &hardened.in_force);
     }
-    if let Some(warning) = &capacity.warning {
+    let warnings = [
+        capacity.warning.as_deref(),
+        args.harden.warning(&args.handler),
+    ];
+    for warning in warnings.into_iter().flatten() {
         events::warning(warning);
     }
     let in_flight = capacity.max_in_flight;
@@ -179,7 +188,13 @@ pub(super) fn main(mut args: ServeArgs) -> anyhow::Result<ExitCode> {
     // Where nobody receives any more the program is at its end.
     let pass_on = move |signal| drop(signals.send(Message::Signal(signal)));
     signals::listen(taken, pass_on).context("signals cannot be listened for")?;
-    let loading = Loading::start(&args.handler, concurrency, in_flight, sender.clone())?;
+    let loading = Loading::start(
+        &args.handler,
+        concurrency,
+        in_flight,
+        args.harden.harden,
+        sender.clone(),
+    )?;
     let Some(loaded) = wait_for_handler(&messages, &loading)? else {
         return Ok(ExitCode::SUCCESS);
     };
@@ -308,7 +323,9 @@ impl Running {
     fn replace_handler(&mut self, loaded: Loaded) -> anyhow::Result<()> {
         match (self, loaded) {
             (Running::InProcess(loops), Loaded::Handler(handler)) => loops.replace_handler(handler),
-            (Running::Forking(supervisor), Loaded::Code(code)) => supervisor.replace_code(code)?,
+            (Running::Forking(supervisor), Loaded::Code(code)) => {
+                supervisor.replace_handler(code)?
+            }
             // The concurrency of a service does not change, and with it what is loaded.
             _ => {}
         }

@@ -240,11 +240,11 @@ impl Concurrency for Fork {
         // A thread that somebody has started meanwhile could hold a lock that the child needs.
         check_single_threaded()?;
         child::set_request(&request);
-        // SAFETY: the process has one thread, so that the child may do whatever its parent may.
         #[expect(
             unsafe_code,
             reason = "the child of a process with threads could wait for ever"
         )]
+        // SAFETY: the process has one thread, so that the child may do whatever its parent may.
         let forked = unsafe { fork() };
         if let Ok(ForkResult::Child) = forked {
             self.child(slot, request);

@@ -70,6 +70,13 @@ impl<T: Copy> Limit<T> {
     }
 }
 
+/// No limit.
+impl<T> Default for Limit<T> {
+    fn default() -> Self {
+        Limit(None)
+    }
+}
+
 impl<T: fmt::Display> fmt::Display for Limit<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
@@ -89,6 +96,14 @@ pub(super) fn whole_duration(text: &str) -> Result<Span, String> {
         return Err("it is longer than a hundred years".to_owned());
     }
     Ok(Span(span))
+}
+
+/// Of a wait that ends by itself; `none` is for as long as that takes.
+pub(super) fn patience(text: &str) -> Result<Span, String> {
+    match text {
+        "none" => Ok(Span(LONGEST)),
+        _ => whole_duration(text),
+    }
 }
 
 pub(super) fn bounded_duration(text: &str) -> Result<Limit<Span>, String> {
@@ -121,11 +136,39 @@ pub(super) fn positive_count(text: &str) -> Result<u32, String> {
     }
 }
 
-/// A network in CIDR notation; an address is a network of one.
+pub(super) fn bounded_count(text: &str) -> Result<Limit<u32>, String> {
+    match text {
+        "none" => Ok(Limit(None)),
+        _ => positive_count(text).map(Limit::at),
+    }
+}
+
+pub(super) fn bounded_rate(text: &str) -> Result<Limit<Rate>, String> {
+    match text {
+        "none" => Ok(Limit(None)),
+        _ => text.parse().map(Limit::at),
+    }
+}
+
+/// A network in CIDR notation; an address is a network of one. One of IPv4 that is written as IPv6 is IPv4, as
+/// its clients are.
 pub(super) fn network(text: &str) -> Result<IpNet, String> {
-    text.parse()
+    let network = text
+        .parse()
         .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
-        .map_err(|_| "write a network or an address, as in 192.0.2.0/24, 2001:db8::/32".to_owned())
+        .map_err(|_| {
+            "write a network or an address, as in 192.0.2.0/24, 2001:db8::/32".to_owned()
+        })?;
+    /// Bits of an IPv4-mapped address before the IPv4 address (RFC 4291, section 2.5.5.2).
+    const MAPPED: u8 = 96;
+    let mapped = match network {
+        IpNet::V6(v6) if v6.prefix_len() >= MAPPED => v6.addr().to_ipv4_mapped(),
+        _ => None,
+    };
+    match mapped {
+        Some(v4) => IpNet::new(v4.into(), network.prefix_len() - MAPPED).map_err(|e| e.to_string()),
+        None => Ok(network),
+    }
 }
 
 /// So many requests in a time: `100/1s`, `10/1m`.
@@ -144,6 +187,12 @@ impl Rate {
         Quota::with_period(each.max(Duration::from_nanos(1)))
             .unwrap_or(Quota::per_second(self.requests))
             .allow_burst(self.requests)
+    }
+}
+
+impl fmt::Display for Rate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.requests, self.per)
     }
 }
 
@@ -292,6 +341,22 @@ mod tests {
             assert!(bounded_duration(wrong).is_err(), "{wrong}");
         }
         assert!(whole_duration("0s").is_ok());
+    }
+
+    #[test]
+    fn networks_of_ipv4_are_ipv4_however_they_are_written() {
+        for (text, same) in [
+            ("::ffff:127.0.0.1", "127.0.0.1/32"),
+            ("::ffff:127.0.0.0/104", "127.0.0.0/8"),
+            ("192.0.2.7", "192.0.2.7/32"),
+            ("2001:db8::/32", "2001:db8::/32"),
+            ("::/0", "::/0"),
+        ] {
+            assert_eq!(network(text).unwrap().to_string(), same);
+        }
+        for wrong in ["", "127.0.0", "127.0.0.1/33", "::1/129", "localhost"] {
+            assert!(network(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

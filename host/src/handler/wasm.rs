@@ -8,7 +8,7 @@ use super::load::{Kind, LoadInfo, Loaded, Loader, Wasm};
 use super::load_error::LoadError;
 use super::{Failure, Handled, RequestHandler};
 use crate::request::Request;
-use crate::sandbox::{Compiled, enter_runtime};
+use crate::sandbox::{Compiled, WasiGrants, enter_runtime};
 
 /// A compiled, checked and linked handler. Every request gets an instance of its own, on the stack of the
 /// thread that serves it, which needs 2 MiB: what Rust's threads have, and most main threads.
@@ -83,6 +83,11 @@ impl WasmHandler {
             Wasm::Module(_) => Kind::Module,
             Wasm::Component(_) => Kind::Component,
         }
+    }
+
+    /// What it was granted, as it was found when the handler was loaded.
+    pub(crate) fn grants(&self) -> &WasiGrants {
+        &self.0.instances.grants
     }
 
     /// How it was loaded.

@@ -372,7 +372,7 @@ fn install(
     in_force: &mut InForce,
 ) -> Result<(), HardenError> {
     let Ok(arch) = TargetArch::try_from(std::env::consts::ARCH) else {
-        in_force.lacks.push("seccomp for this processor".to_owned());
+        in_force.lacks("seccomp for this processor");
         return Ok(());
     };
     let filter = SeccompFilter::new(rules, others, matching, arch).map_err(failed)?;
@@ -383,9 +383,13 @@ fn install(
             Ok(())
         }
         Err(seccompiler::Error::Seccomp(error))
-            if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOSYS)) =>
+            // EPERM and EACCES are a container's, which keeps it for itself.
+            if matches!(
+                error.raw_os_error(),
+                Some(libc::EINVAL | libc::ENOSYS | libc::EPERM | libc::EACCES)
+            ) =>
         {
-            in_force.lacks.push("seccomp".to_owned());
+            in_force.lacks("seccomp");
             Ok(())
         }
         Err(error) => Err(failed(error)),

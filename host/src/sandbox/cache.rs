@@ -58,7 +58,7 @@ impl Cache {
         let found = fs::metadata(folder).map_err(|error| fail(error.to_string()))?;
         if !is_private(&found, 0o077) {
             return Err(fail(
-                "others could write to it; it has to belong to this user with mode 0700 (`chmod 700` it), or use --cache off".to_owned(),
+                "it has to belong to the user that serves, with mode 0700, so that nobody else can write to it: `chown` and `chmod 700` it, or use --cache off".to_owned(),
             ));
         }
         Ok(Cache {

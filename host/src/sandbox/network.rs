@@ -19,7 +19,7 @@ use wasmtime_wasi::sockets::{WasiSockets, WasiSocketsView};
 
 use super::guest::Guest;
 use super::open_files::OpenFiles;
-use crate::config::ConnectGrant;
+use crate::config::{ConnectGrant, Grants};
 use crate::request::Request;
 
 /// The hosts that a service's handler may connect to, with their addresses.
@@ -28,7 +28,6 @@ pub(super) struct Reachable(Vec<Host>);
 
 struct Host {
     name: String,
-
     addresses: Vec<SocketAddr>,
 }
 
@@ -38,23 +37,26 @@ impl Reachable {
     /// # Errors
     ///
     /// A name has no address now: which, and what to do.
-    pub(super) fn new(grants: &[ConnectGrant]) -> Result<Self, String> {
-        let resolve = |grant: &ConnectGrant| {
-            let addresses: Vec<_> = (grant.host.as_str(), grant.port)
-                .to_socket_addrs()
-                .map_err(|error| {
-                    format!("--allow-connect {grant}: {error}; name a host that has an address")
-                })?
-                .map(|address| SocketAddr::new(address.ip().to_canonical(), address.port()))
-                .collect();
-            Ok(Host {
-                name: grant.host.clone(),
-                addresses,
-            })
+    pub(super) fn new(grants: &Grants) -> Result<Self, String> {
+        let grants_to = &grants.allow_connect;
+        let addresses = match &grants.addresses {
+            Some(known) => known.clone(),
+            None => grants_to.iter().map(resolve).collect::<Result<_, _>>()?,
         };
+        let hosts = grants_to.iter().zip(addresses);
         Ok(Reachable(
-            grants.iter().map(resolve).collect::<Result<_, String>>()?,
+            hosts
+                .map(|(grant, addresses)| Host {
+                    name: grant.host.clone(),
+                    addresses,
+                })
+                .collect(),
         ))
+    }
+
+    /// Those of each host, in the order of the grants.
+    pub(super) fn all_addresses(&self) -> Vec<Vec<SocketAddr>> {
+        self.0.iter().map(|host| host.addresses.clone()).collect()
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -77,6 +79,17 @@ impl Reachable {
         found.dedup();
         found
     }
+}
+
+fn resolve(grant: &ConnectGrant) -> Result<Vec<SocketAddr>, String> {
+    let addresses = (grant.host.as_str(), grant.port)
+        .to_socket_addrs()
+        .map_err(|error| {
+            format!("--allow-connect {grant}: {error}; name a host that has an address")
+        })?;
+    Ok(addresses
+        .map(|address| SocketAddr::new(address.ip().to_canonical(), address.port()))
+        .collect())
 }
 
 /// What the interfaces of `wasi:sockets` that are ours work on.

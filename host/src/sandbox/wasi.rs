@@ -1,8 +1,13 @@
 //! What a handler sees of WASI: its descriptors 0, 1 and 2, and what the operator granted.
 
-use std::path::PathBuf;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::sync::Arc;
 
+use nix::libc;
 use rand::rand_core::{Rng, UnwrapErr};
 use rand::rngs::SysRng;
 use wasmtime_wasi::p1::WasiP1Ctx;
@@ -81,12 +86,34 @@ impl Descriptors {
     }
 }
 
+/// A granted folder. It is what it was when the handler was loaded, wherever it is moved to.
+struct Folder {
+    open: File,
+    guest: String,
+    perms: FsPerms,
+}
+
+impl Folder {
+    /// By its descriptor, which is not a path that could lead elsewhere meanwhile.
+    fn path(&self) -> String {
+        format!("/proc/self/fd/{}", self.open.as_raw_fd())
+    }
+}
+
+/// What a handler was granted of the host, for another process of the same service.
+pub(crate) struct Handed {
+    /// The folders that are open to it, in the order of the grants.
+    pub(crate) folders: Vec<OwnedFd>,
+    /// The addresses of the hosts that it may connect to, in the order of the grants.
+    pub(crate) addresses: Vec<Vec<SocketAddr>>,
+}
+
 /// A service's grants, made ready once.
 #[derive(Default)]
 pub(crate) struct WasiGrants {
     env: Vec<(String, String)>,
     args: Vec<String>,
-    folders: Vec<(PathBuf, String, FsPerms)>,
+    folders: Vec<Folder>,
     reachable: Reachable,
 }
 
@@ -109,20 +136,31 @@ impl WasiGrants {
         let mut folders = Vec::new();
         for dir in &grants.dir {
             let host = dir.host.display();
-            let found = std::fs::read_dir(&dir.host)
-                .and_then(|_| dir.host.canonicalize())
-                .map_err(|error| format!("--dir {host}: {error}; name a folder that is there"))?;
+            let open = OpenOptions::new()
+                .read(true)
+                .custom_flags(libc::O_DIRECTORY)
+                .open(&dir.host)
+                .map_err(|error| {
+                    format!("--dir {host}: {error}; name a folder that is there and can be read")
+                })?;
             let perms = match dir.writable {
                 true => FsPerms::ReadWrite,
                 false => FsPerms::ReadOnly,
             };
-            if folders.iter().any(|(_, guest, _)| *guest == dir.guest) {
+            if folders
+                .iter()
+                .any(|folder: &Folder| folder.guest == dir.guest)
+            {
                 return Err(format!(
                     "--dir {host}::{}: another folder has that name already; choose another",
                     dir.guest
                 ));
             }
-            folders.push((found, dir.guest.clone(), perms));
+            folders.push(Folder {
+                open,
+                guest: dir.guest.clone(),
+                perms,
+            });
         }
         let mut args = vec![program.to_owned()];
         args.extend(grants.args.iter().cloned());
@@ -130,7 +168,7 @@ impl WasiGrants {
             env,
             args,
             folders,
-            reachable: Reachable::new(&grants.allow_connect)?,
+            reachable: Reachable::new(grants)?,
         })
     }
 
@@ -153,6 +191,31 @@ impl WasiGrants {
         !self.reachable.is_empty()
     }
 
+    /// For a process that links the same handler.
+    ///
+    /// # Errors
+    ///
+    /// No descriptor is left.
+    pub(crate) fn hand_over(&self) -> io::Result<Handed> {
+        let folders = self.folders.iter();
+        Ok(Handed {
+            folders: folders
+                .map(|folder| folder.open.as_fd().try_clone_to_owned())
+                .collect::<io::Result<_>>()?,
+            addresses: self.reachable.all_addresses(),
+        })
+    }
+
+    /// Which folders may be written to: device and inode of each.
+    pub(crate) fn writable_folders(&self) -> Vec<(u64, u64)> {
+        let writable = self.folders.iter();
+        writable
+            .filter(|folder| folder.perms == FsPerms::ReadWrite)
+            .filter_map(|folder| folder.open.metadata().ok())
+            .map(|found| (found.dev(), found.ino()))
+            .collect()
+    }
+
     pub(super) fn has_folders(&self) -> bool {
         !self.folders.is_empty()
     }
@@ -162,8 +225,8 @@ impl WasiGrants {
     /// A folder is not there any more.
     pub(super) fn open(&self, request: &Arc<Request>, stdio: Stdio) -> wasmtime::Result<WasiP1Ctx> {
         let mut builder = self.builder(request, stdio);
-        for (host, guest, perms) in &self.folders {
-            builder.preopened_dir(host, guest, *perms)?;
+        for folder in &self.folders {
+            builder.preopened_dir(folder.path(), &folder.guest, folder.perms)?;
         }
         Ok(bounded(builder.build_p1()))
     }

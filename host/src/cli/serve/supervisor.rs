@@ -20,11 +20,14 @@ use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
 use sd_notify::NotifyState;
 
+use super::loading::Shared;
 use super::notify::notify;
 use super::orphans::Orphans;
 use super::sockets::Sockets;
 use super::{Message, PATIENCE, Reason, listening, receive_until};
-use crate::cli::fork_loop::{ACCEPTING, GUEST_LINE, Inherited, LINE, STOP, ignore_signals};
+use crate::cli::fork_loop::{
+    ACCEPTING, GUEST_LINE, Inherited, LINE, STOP, grant_arguments, ignore_signals,
+};
 use crate::cli::log;
 use crate::cli::this_program::this_program;
 use crate::concurrency::{CUT, Table};
@@ -41,7 +44,7 @@ const LONG_LIFE: Duration = Duration::from_secs(2);
 pub(super) struct Supervisor {
     service: String,
     listeners: Vec<Listening>,
-    code: OwnedFd,
+    handler: Shared,
     table: Arc<Table>,
     loops: Vec<Loop>,
     started: u64,
@@ -85,7 +88,7 @@ impl Supervisor {
         service: &str,
         in_flight: u32,
         sockets: Sockets,
-        code: OwnedFd,
+        handler: Shared,
         messages: Sender<Message>,
     ) -> anyhow::Result<Self> {
         // Children whose loop dies become ours.
@@ -101,7 +104,7 @@ impl Supervisor {
         let mut supervisor = Supervisor {
             service: service.to_owned(),
             listeners: listeners.collect(),
-            code,
+            handler,
             table,
             loops: Vec::new(),
             started: 0,
@@ -126,14 +129,17 @@ impl Supervisor {
         .context("no descriptor is left for a process's log: raise `ulimit -n`")?;
         let inherited = Inherited {
             listener: self.listeners[serves].listener.fileno().as_raw_fd(),
-            code: self.code.as_raw_fd(),
+            code: self.handler.code.as_raw_fd(),
             table: self.table.as_fd().as_raw_fd(),
             channel: theirs.as_raw_fd(),
         };
-        let descriptors = inherited.descriptors().to_vec();
+        let grants = &self.handler.grants;
+        let folders = grants.folders.iter().map(AsRawFd::as_raw_fd);
+        let descriptors = inherited.descriptors().into_iter().chain(folders).collect();
         let child = this_program("fork-loop", descriptors, ignore_signals)
             .arg("--inherited")
             .arg(inherited.to_string())
+            .args(grant_arguments(grants))
             .args(std::env::args_os().skip(2))
             // What it says there in its last moment is one more message.
             .stderr(theirs.try_clone()?)
@@ -195,8 +201,8 @@ impl Supervisor {
 
     /// Requests from now on are served by another handler: in new processes, while the old ones end
     /// what they have begun.
-    pub(super) fn replace_code(&mut self, code: OwnedFd) -> anyhow::Result<()> {
-        self.code = code;
+    pub(super) fn replace_handler(&mut self, handler: Shared) -> anyhow::Result<()> {
+        self.handler = handler;
         for serves in 0..self.listeners.len() {
             self.start_loop(serves)?;
         }
