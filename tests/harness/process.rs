@@ -23,6 +23,8 @@ pub(crate) mod signal {
     pub(crate) const KILL: i32 = nix::libc::SIGKILL;
     /// How a process ends itself that finds something wrong.
     pub(crate) const ABRT: i32 = nix::libc::SIGABRT;
+    /// What the system sends to who reaches into memory that is not there.
+    pub(crate) const SEGV: i32 = nix::libc::SIGSEGV;
     /// Stops a process until it is continued.
     pub(crate) const STOP: i32 = nix::libc::SIGSTOP;
 }
@@ -76,6 +78,15 @@ impl Process {
         // has not been waited for, so its number names no other.
         let result = unsafe { libc::kill(self.0.cast_signed(), number) };
         assert_eq!(result, 0, "kill: {}", Error::last_os_error());
+    }
+
+    /// Signals it until it acts on it. The first [`signal::SEGV`] that is sent, and has not happened, only makes
+    /// the runtime's handler step aside: what it takes for a bad instruction would come by itself once more.
+    pub(crate) fn fell(self, number: i32) {
+        self.signal(number);
+        while number == signal::SEGV && self.hit(number) {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
     }
 
     /// Signals it where it is still there; whether it was.

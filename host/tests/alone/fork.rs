@@ -219,8 +219,17 @@ fn fails_as_it_is_told(request: &Request) -> Result<(), HandlerError> {
         "panic" => panic!("as it was told"),
         "abort" => std::process::abort(),
         "exit" => std::process::exit(0),
+        "crash" => crash(),
         _ => Ok(request.wfile().write_all(b"fine")?),
     }
+}
+
+/// As code does that has lost its way.
+#[expect(unsafe_code, reason = "no safe code crashes")]
+fn crash() -> ! {
+    // SAFETY: nothing is ever mapped there; the process ends, and it is a child of the test.
+    unsafe { std::ptr::without_provenance_mut::<u8>(8).write_volatile(1) };
+    unreachable!("it has crashed")
 }
 
 pub(crate) fn failures_in_a_child_are_told_there() {
@@ -248,7 +257,7 @@ pub(crate) fn a_child_that_dies_is_nobody_elses_end() {
     for transport in [Transport::Tcp, Transport::Unix] {
         let handler = handler_fn(fails_as_it_is_told);
         let (mut server, _dir) = server(transport, handler, Default::default());
-        for word in ["abort", "exit"] {
+        for word in ["abort", "crash", "exit"] {
             let mut dying = asking(&server, word);
             server.handle_request().unwrap();
             assert_eq!(dying.receive_all(), b"", "{transport:?} {word}");
