@@ -34,6 +34,7 @@ mod idle_timeout;
 mod inetd;
 mod isolation;
 mod kills;
+mod languages;
 mod leaks;
 mod lifecycle;
 mod log;

@@ -6,6 +6,7 @@ mod compile;
 mod fork_loop;
 mod hardening;
 mod log;
+mod new;
 mod run;
 mod serve;
 mod signals;
@@ -45,6 +46,7 @@ Examples:
   sandsock serve --dir ./plans::/finger tcp://[::]:79 finger.wasm
   echo hello | sandsock run hello.wasm
   sandsock check hello.wasm
+  sandsock new hello --lang rust
 
 `sandsock VERB --help` tells what each verb takes.";
 
@@ -56,6 +58,8 @@ enum Verb {
     Run(run::RunArgs),
     /// Say what a file is and whether it would be served
     Check(check::CheckArgs),
+    /// Make a new handler project, in a language of your choice
+    New(new::NewArgs),
     #[command(hide = true)]
     ForkLoop(fork_loop::ForkLoopArgs),
     #[command(hide = true)]
@@ -165,6 +169,7 @@ pub fn main() -> ExitCode {
         Verb::Serve(args) => serve::main(args),
         Verb::Run(args) => run::main(args),
         Verb::Check(args) => check::main(args),
+        Verb::New(args) => new::main(args),
         Verb::ForkLoop(args) => fork_loop::main(args),
         Verb::Compile(args) => compile::main(args),
     };

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 /// The workspace's root. What cargo says now counts, not what it said when this was built: a clone may
 /// have been moved, or share its target folder with another.
-fn workspace() -> PathBuf {
+pub(crate) fn workspace() -> PathBuf {
     let own =
         env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
     Path::new(&own)
@@ -52,6 +52,16 @@ pub(crate) fn guest(name: &str) -> PathBuf {
 /// A program of `tests/guests` as a component.
 pub(crate) fn guest_component(name: &str) -> PathBuf {
     built(target().join(format!("test-guests/{name}.component.wasm")))
+}
+
+/// The handler of `guest-sdk/conformance`, in a language whose compiler may not have been there.
+pub(crate) fn language(file: &str) -> PathBuf {
+    target().join("languages").join(file)
+}
+
+/// What `cargo xtask toolchains` has brought.
+pub(crate) fn toolchains(path: &str) -> PathBuf {
+    target().join("toolchains").join(path)
 }
 
 /// A handler of `tests/handlers`.

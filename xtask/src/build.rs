@@ -44,14 +44,19 @@ pub(crate) fn hello() -> Result<()> {
     compile(&[hello], MODULE, "handlers", "wasm")
 }
 
-/// Builds the programs of `tests/guests`.
+/// Builds the programs of `tests/guests`, and what every SDK is held to, in Rust.
 pub(crate) fn test_guests() -> Result<()> {
     let named = |folder: PathBuf| Guest {
         name: file_name(&folder),
         folder,
     };
     let guests: Vec<Guest> = crates("tests/guests")?.into_iter().map(named).collect();
-    wasm(&guests, "test-guests")
+    wasm(&guests, "test-guests")?;
+    let rust = Guest {
+        folder: layout::root().join("guest-sdk/rust/conformance"),
+        name: "rust".into(),
+    };
+    wasm(&[rust], "languages")
 }
 
 fn handler_crates() -> Result<Vec<Guest>> {

@@ -7,11 +7,13 @@ mod audit;
 mod build;
 mod demo;
 mod fuzz;
+mod languages;
 mod layout;
 mod run;
 mod soak;
 mod targets;
 mod test;
+mod toolchains;
 mod tools;
 #[cfg(test)]
 mod unsafe_code;
@@ -64,6 +66,10 @@ enum Verb {
         #[arg(long, default_value_t = 1.0)]
         minutes: f64,
     },
+    /// Brings the compilers of the languages beside Rust, from PyPI and npm, into target/toolchains.
+    ///
+    /// They are some 1.2 GB there. Versions and checksums are in xtask/toolchains.
+    Toolchains,
     /// Builds everything and runs all tests.
     Test {
         /// For `cargo test`: the name of a test, `--test main`, `-- --nocapture`, …
@@ -83,6 +89,7 @@ fn main() -> ExitCode {
             sanitizer,
         } => fuzz::fuzz(target.as_deref(), minutes, &sanitizer),
         Verb::Soak { minutes } => soak::soak(minutes),
+        Verb::Toolchains => toolchains::toolchains(),
         Verb::Test { arguments } => test::test(&arguments),
     };
     match result {

@@ -1,6 +1,7 @@
 //! All tests, and what came of them in one line at the end.
 
 use crate::build;
+use crate::languages;
 use crate::run::{cargo, line, say};
 use anyhow::{Context, Result, bail};
 use std::io::{BufRead, BufReader, Write, stdout};
@@ -11,6 +12,7 @@ pub(crate) fn test(arguments: &[String]) -> Result<()> {
     build::program()?;
     build::handlers()?;
     build::test_guests()?;
+    languages::build()?;
 
     let mut total = Total::default();
     let mut tests = cargo();
@@ -49,6 +51,7 @@ fn tests_under_fork() -> Command {
         "fork::",
         "hostile_clients::",
         "kills::",
+        "languages::",
         "leaks::",
         "matrix::",
         "parity::",

@@ -82,6 +82,16 @@ fn is_offered(name: &str) -> bool {
     })
 }
 
+/// What this host was built for.
+const CONTRACT: &str = "socketserver:handler@1.0.0";
+
+/// What there is to do about a handler that was built for more.
+const NEWER: &str = "it was built for another version of the contract: use a newer sandsock, or build it with the SDK of this one";
+
+fn is_of_another_contract(import: &str) -> bool {
+    import.starts_with("socketserver:handler/") && !import.ends_with("@1.0.0")
+}
+
 impl ComponentHandler {
     /// Checks a component completely and links it.
     pub(super) fn new(component: &Component) -> Result<Self, LoadError> {
@@ -100,20 +110,26 @@ impl ComponentHandler {
                 exports.map(|(name, _)| name.to_owned()),
             )));
         };
+        let mut is_newer = false;
         for (name, _) in component.component_type().imports(engine) {
+            is_newer |= is_of_another_contract(name);
             if !is_offered(name) {
                 problems.push(format!(
-                    "import `{name}` is not offered; the host has socketserver:handler@1 and wasi:cli/imports@0.2"
+                    "import `{name}` is not offered; the host has {CONTRACT} and wasi:cli/imports@0.2"
                 ));
             }
+        }
+        if is_newer && !problems.is_empty() {
+            problems.push(NEWER.to_owned());
         }
         if !problems.is_empty() {
             return Err(LoadError::NotServed(problems));
         }
         let linker = linker(engine).map_err(LoadError::Engine)?;
-        let pre = linker
-            .instantiate_pre(component)
-            .map_err(|error| LoadError::NotServed(vec![format!("{error:#}")]))?;
+        let pre = linker.instantiate_pre(component).map_err(|error| {
+            let newer = is_newer.then(|| NEWER.to_owned());
+            LoadError::NotServed([format!("{error:#}")].into_iter().chain(newer).collect())
+        })?;
         Ok(ComponentHandler { pre, body })
     }
 

@@ -185,8 +185,13 @@ fn check_imports(
         let name = format!("`{}` `{}`", import.module(), import.name());
         match (import.ty(), found) {
             (_, None) => problems.push(format!(
-                "import {name} is not offered; the host has {}",
-                abi::OFFERED
+                "import {name} is not offered; the host has {}{}",
+                abi::OFFERED,
+                match import.module() {
+                    "rfile" | "wfile" | "request" =>
+                        ": a handler that was built for a newer contract needs a newer sandsock",
+                    _ => "",
+                }
             )),
             (ExternType::Func(wanted), Some(ExternType::Func(found))) if found.matches(&wanted) => {
             }

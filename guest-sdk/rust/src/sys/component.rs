@@ -9,7 +9,7 @@ use crate::{Result, Transport};
 #[doc(hidden)]
 pub mod bindings {
     wit_bindgen::generate!({
-        path: "../../wit",
+        path: "wit",
         world: "full-handler",
         pub_export_macro: true,
         default_bindings_module: "sandsock_guest::__private::bindings",

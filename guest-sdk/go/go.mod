@@ -1,0 +1,3 @@
+module sandsock
+
+go 1.24
