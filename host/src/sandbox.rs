@@ -10,6 +10,7 @@ mod guest;
 mod memory;
 mod network;
 mod open_files;
+mod random;
 mod streams;
 mod ticker;
 mod wait;

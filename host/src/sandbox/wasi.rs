@@ -15,6 +15,7 @@ use wasmtime_wasi::{FsPerms, WasiCtxBuilder, WasiView};
 
 use super::network::Reachable;
 use super::open_files::OPEN_FILES;
+use super::random::SystemRandom;
 use super::streams::{Input, Output};
 use crate::address::{Endpoint, Transport};
 use crate::config::Grants;
@@ -243,9 +244,8 @@ impl WasiGrants {
             .allow_udp(false)
             .allow_ip_name_lookup(false)
             .max_random_size(RANDOM)
-            // Straight from the system: a generator of this process would be inherited by its children.
-            .secure_random(UnwrapErr(SysRng))
-            .insecure_random(UnwrapErr(SysRng))
+            .secure_random(SystemRandom::default())
+            .insecure_random(SystemRandom::default())
             .insecure_random_seed(seed())
             .stderr(Output::Log(request.clone(), LogStream::Stderr))
             .args(&self.args);

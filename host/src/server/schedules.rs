@@ -118,6 +118,8 @@ impl RequestHandler for Handler {
     }
 }
 
+type MakeConcurrency = fn(Arc<Process>) -> Arc<dyn Concurrency>;
+
 struct Servers {
     /// Requests that wait at each.
     left: Vec<Arc<AtomicU32>>,
@@ -131,7 +133,7 @@ fn servers(
     listeners: usize,
     takes: Takes,
     quota: Option<u32>,
-    concurrency: fn(Arc<Process>) -> Arc<dyn Concurrency>,
+    concurrency: MakeConcurrency,
 ) -> Servers {
     let counts = Arc::<Counts>::default();
     let service = Arc::new(Service::new(
@@ -197,7 +199,7 @@ fn threads(process: Arc<Process>) -> Arc<dyn Concurrency> {
     Arc::new(Threads::new(2, process))
 }
 
-const BOTH: [fn(Arc<Process>) -> Arc<dyn Concurrency>; 2] = [serial, threads];
+const BOTH: [MakeConcurrency; 2] = [serial, threads];
 
 /// At the end nobody may wait for ever: the explorer fails where a thread does, those that are kept included.
 #[test]
