@@ -1,6 +1,7 @@
 //! Every option of a service and its default, once. The command line is read into these types; the
 //! library takes the same ones.
 
+mod grants;
 mod values;
 
 use std::net::SocketAddr;
@@ -10,7 +11,8 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use ipnet::IpNet;
 
-pub use values::{ConnectGrant, DirGrant, EnvGrant, Limit, Rate, Size, Span};
+pub use grants::{ConnectGrant, DirGrant, EnvGrant};
+pub use values::{Limit, Rate, Size, Span};
 use values::{
     bounded_count, bounded_duration, bounded_rate, bounded_size, file_mode, file_owner, network,
     patience, positive_count,

@@ -31,11 +31,12 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// A command as one would type it.
+/// A command as one would type it, but for a PATH that was made longer.
 pub(crate) fn line(command: &Command) -> String {
     let text = |word: &OsStr| word.to_string_lossy().into_owned();
     let variables = command
         .get_envs()
+        .filter(|(name, _)| *name != "PATH")
         .filter_map(|(name, value)| Some(format!("{}={}", text(name), text(value?))));
     let program = Path::new(command.get_program()).file_name();
     let words = variables

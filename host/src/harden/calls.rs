@@ -3,292 +3,27 @@
 //! A program that serves is refused what no server needs. A process that forks, and one that compiles, may
 //! make the calls that they make, and no others: a child that makes another one is ended, a compiler refused.
 
-#![expect(unsafe_code, reason = "a signal handler that knows the call")]
+mod lists;
+mod violation;
 
 use std::collections::BTreeMap;
-use std::ptr;
-use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering::Relaxed};
 
-use nix::libc::{self, c_int, c_long, c_void};
+use nix::libc::{self, c_int};
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
     SeccompRule, TargetArch, apply_filter,
 };
 
 use super::{HardenError, InForce, Needs};
+pub(crate) use lists::call_name;
+use lists::{Calls, OF_A_FORKER, OF_ALL, OF_FILES, OF_NO_SERVER, OF_THREADS};
+pub(crate) use violation::VIOLATION;
+use violation::handle_violations;
 
 type Rules = BTreeMap<i64, Vec<SeccompRule>>;
-type Calls = &'static [(c_long, &'static str)];
-
-macro_rules! calls {
-    ($($(#[$attribute:meta])* $name:ident),* $(,)?) => {
-        &[$($(#[$attribute])* (libc::$name, stringify!($name))),*]
-    };
-}
-
-/// What no server needs: other processes' memory, mounts, namespaces, modules, clocks, keys, ways around
-/// the checks of files, owners and modes.
-const OF_NO_SERVER: Calls = calls![
-    SYS_acct,
-    SYS_add_key,
-    SYS_adjtimex,
-    SYS_bpf,
-    SYS_chroot,
-    SYS_clock_adjtime,
-    SYS_clock_settime,
-    SYS_delete_module,
-    SYS_fanotify_init,
-    SYS_fchmod,
-    SYS_fchmodat,
-    SYS_fchown,
-    SYS_fchownat,
-    SYS_finit_module,
-    SYS_fremovexattr,
-    SYS_fsconfig,
-    SYS_fsetxattr,
-    SYS_fsmount,
-    SYS_fsopen,
-    SYS_fspick,
-    SYS_init_module,
-    SYS_io_uring_enter,
-    SYS_io_uring_register,
-    SYS_io_uring_setup,
-    SYS_kcmp,
-    SYS_kexec_file_load,
-    SYS_kexec_load,
-    SYS_keyctl,
-    SYS_lremovexattr,
-    SYS_lsetxattr,
-    SYS_mknodat,
-    SYS_mount,
-    SYS_mount_setattr,
-    SYS_move_mount,
-    SYS_move_pages,
-    SYS_name_to_handle_at,
-    SYS_open_by_handle_at,
-    SYS_open_tree,
-    SYS_perf_event_open,
-    SYS_personality,
-    SYS_pidfd_getfd,
-    SYS_pidfd_send_signal,
-    SYS_pivot_root,
-    SYS_process_madvise,
-    SYS_process_vm_readv,
-    SYS_process_vm_writev,
-    SYS_ptrace,
-    SYS_quotactl,
-    SYS_reboot,
-    SYS_removexattr,
-    SYS_request_key,
-    SYS_setdomainname,
-    SYS_setfsgid,
-    SYS_setfsuid,
-    SYS_setgid,
-    SYS_setgroups,
-    SYS_sethostname,
-    SYS_setns,
-    SYS_setregid,
-    SYS_setresgid,
-    SYS_setresuid,
-    SYS_setreuid,
-    SYS_settimeofday,
-    SYS_setuid,
-    SYS_setxattr,
-    SYS_swapoff,
-    SYS_swapon,
-    SYS_syslog,
-    SYS_umount2,
-    SYS_unshare,
-    SYS_userfaultfd,
-    SYS_vhangup,
-    #[cfg(target_arch = "x86_64")]
-    SYS_chmod,
-    #[cfg(target_arch = "x86_64")]
-    SYS_chown,
-    #[cfg(target_arch = "x86_64")]
-    SYS_ioperm,
-    #[cfg(target_arch = "x86_64")]
-    SYS_iopl,
-    #[cfg(target_arch = "x86_64")]
-    SYS_lchown,
-    #[cfg(target_arch = "x86_64")]
-    SYS_mknod,
-    #[cfg(target_arch = "x86_64")]
-    SYS_modify_ldt,
-];
 
 /// What a tracer puts in place of a call that it answers itself (ptrace(2)): the system does nothing.
 const NO_CALL: (i64, Vec<SeccompRule>) = (0xffff_ffff, Vec::new());
-
-/// What compiled code, its memory and its clocks take, and what is open already.
-const OF_ALL: Calls = calls![
-    SYS_brk,
-    SYS_clock_getres,
-    SYS_clock_gettime,
-    SYS_clock_nanosleep,
-    SYS_close,
-    SYS_close_range,
-    SYS_dup,
-    SYS_exit,
-    SYS_exit_group,
-    SYS_fstat,
-    SYS_futex,
-    SYS_getcpu,
-    SYS_getegid,
-    SYS_geteuid,
-    SYS_getgid,
-    SYS_getpid,
-    SYS_getppid,
-    SYS_getrandom,
-    SYS_getrusage,
-    SYS_gettid,
-    SYS_gettimeofday,
-    SYS_getuid,
-    SYS_lseek,
-    SYS_madvise,
-    SYS_membarrier,
-    SYS_mincore,
-    SYS_mremap,
-    SYS_munmap,
-    SYS_nanosleep,
-    SYS_newfstatat,
-    SYS_ppoll,
-    SYS_read,
-    SYS_readv,
-    SYS_restart_syscall,
-    SYS_rseq,
-    SYS_rt_sigaction,
-    SYS_rt_sigprocmask,
-    SYS_rt_sigreturn,
-    SYS_sched_getaffinity,
-    SYS_sched_yield,
-    SYS_set_robust_list,
-    SYS_set_tid_address,
-    SYS_sigaltstack,
-    SYS_statx,
-    SYS_sysinfo,
-    SYS_tgkill,
-    SYS_uname,
-    SYS_write,
-    SYS_writev,
-    #[cfg(target_arch = "x86_64")]
-    SYS_poll,
-    #[cfg(target_arch = "x86_64")]
-    SYS_time,
-];
-
-/// What a process does that accepts, forks and collects, and a child that answers.
-const OF_A_FORKER: Calls = calls![
-    SYS_accept,
-    SYS_accept4,
-    SYS_eventfd2,
-    SYS_getitimer,
-    SYS_getpeername,
-    SYS_getsockname,
-    SYS_getsockopt,
-    SYS_kill,
-    SYS_landlock_restrict_self,
-    SYS_recvfrom,
-    SYS_recvmsg,
-    SYS_sendmsg,
-    SYS_sendto,
-    SYS_setitimer,
-    SYS_setsockopt,
-    SYS_shutdown,
-    SYS_wait4,
-    SYS_waitid,
-    #[cfg(target_arch = "x86_64")]
-    SYS_fork,
-];
-
-/// What a process does that has threads.
-const OF_THREADS: Calls = calls![SYS_clone3, SYS_setpriority, SYS_sched_setaffinity];
-
-/// What a handler does in granted folders; which ones is for Landlock to say.
-const OF_FILES: Calls = calls![
-    SYS_copy_file_range,
-    SYS_faccessat,
-    SYS_faccessat2,
-    SYS_fadvise64,
-    SYS_fallocate,
-    SYS_fdatasync,
-    SYS_fstatfs,
-    SYS_fsync,
-    SYS_ftruncate,
-    SYS_getcwd,
-    SYS_getdents64,
-    SYS_linkat,
-    SYS_mkdirat,
-    SYS_openat,
-    SYS_openat2,
-    SYS_pread64,
-    SYS_preadv,
-    SYS_preadv2,
-    SYS_pwrite64,
-    SYS_pwritev,
-    SYS_pwritev2,
-    SYS_readlinkat,
-    SYS_renameat,
-    SYS_renameat2,
-    SYS_statfs,
-    SYS_symlinkat,
-    SYS_unlinkat,
-    SYS_utimensat,
-    #[cfg(target_arch = "x86_64")]
-    SYS_access,
-    #[cfg(target_arch = "x86_64")]
-    SYS_lstat,
-    #[cfg(target_arch = "x86_64")]
-    SYS_open,
-    #[cfg(target_arch = "x86_64")]
-    SYS_readlink,
-    #[cfg(target_arch = "x86_64")]
-    SYS_stat,
-];
-
-/// Calls that break-outs make first, for their names alone.
-const OF_BREAK_OUTS: Calls = calls![
-    SYS_bind,
-    SYS_clone,
-    SYS_connect,
-    SYS_execve,
-    SYS_execveat,
-    SYS_fcntl,
-    SYS_ioctl,
-    SYS_listen,
-    SYS_memfd_create,
-    SYS_mmap,
-    SYS_mprotect,
-    SYS_pidfd_open,
-    SYS_pkey_mprotect,
-    SYS_prctl,
-    SYS_prlimit64,
-    SYS_seccomp,
-    SYS_socket,
-    SYS_socketpair,
-    SYS_tkill,
-    SYS_truncate,
-    SYS_epoll_create1,
-    SYS_pipe2,
-    SYS_setrlimit,
-    SYS_timer_create,
-    #[cfg(target_arch = "x86_64")]
-    SYS_creat,
-    #[cfg(target_arch = "x86_64")]
-    SYS_link,
-    #[cfg(target_arch = "x86_64")]
-    SYS_mkdir,
-    #[cfg(target_arch = "x86_64")]
-    SYS_rename,
-    #[cfg(target_arch = "x86_64")]
-    SYS_rmdir,
-    #[cfg(target_arch = "x86_64")]
-    SYS_symlink,
-    #[cfg(target_arch = "x86_64")]
-    SYS_unlink,
-    #[cfg(target_arch = "x86_64")]
-    SYS_vfork,
-];
 
 /// Namespaces (clone(2)).
 const NAMESPACES: [c_int; 7] = [
@@ -300,26 +35,6 @@ const NAMESPACES: [c_int; 7] = [
     libc::CLONE_NEWUSER,
     libc::CLONE_NEWUTS,
 ];
-
-/// The name of a call, as its manual page has it.
-pub(crate) fn call_name(number: u32) -> String {
-    let known = [
-        OF_NO_SERVER,
-        OF_ALL,
-        OF_A_FORKER,
-        OF_THREADS,
-        OF_FILES,
-        OF_BREAK_OUTS,
-    ];
-    let found = known
-        .into_iter()
-        .flatten()
-        .find(|(known, _)| *known == c_long::from(number));
-    match found {
-        Some((_, name)) => name.trim_start_matches("SYS_").to_owned(),
-        None => format!("system call {number}"),
-    }
-}
 
 /// A rule on one argument: `argument & mask == value`.
 fn masked(argument: u8, mask: u64, value: u64) -> Result<SeccompCondition, HardenError> {
@@ -507,69 +222,4 @@ fn restrict_memory_and_descriptors(rules: &mut Rules) -> Result<(), HardenError>
     // Read, and not set.
     rules.insert(libc::SYS_prlimit64, any([masked(2, u64::MAX, 0)])?);
     Ok(())
-}
-
-/// Where a child notes the call for which it was ended; null in its parent.
-pub(crate) static VIOLATION: AtomicPtr<AtomicU32> = AtomicPtr::new(ptr::null_mut());
-
-/// What `SIGSYS` comes with (sigaction(2), `_sigsys`).
-#[repr(C)]
-struct SysInfo {
-    signal: c_int,
-    error: c_int,
-    code: c_int,
-    address: *const c_void,
-    call: c_int,
-    arch: u32,
-}
-
-fn handle_violations() -> Result<(), HardenError> {
-    // SAFETY: all bit patterns are an action, and this one is filled in below.
-    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
-    action.sa_sigaction = on_violation as *const () as usize;
-    action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
-    // SAFETY: the handler does only what signal-safety(7) allows.
-    match unsafe { libc::sigaction(libc::SIGSYS, &raw const action, ptr::null_mut()) } {
-        0 => Ok(()),
-        _ => Err(failed(std::io::Error::last_os_error())),
-    }
-}
-
-/// In a signal handler: an atomic, write(2) and _exit(2).
-extern "C" fn on_violation(_signal: c_int, info: *const SysInfo, _context: *mut c_void) {
-    // SAFETY: with SA_SIGINFO the kernel hands a signal over with what it comes with.
-    let call = unsafe { (*info).call }.cast_unsigned();
-    // SAFETY: null, or this child's own entry, which is mapped for as long as the process lives.
-    match unsafe { VIOLATION.load(Relaxed).as_ref() } {
-        // 0 is a call, too.
-        Some(noted) => noted.store(call + 1, Relaxed),
-        None => say(call),
-    }
-    // SAFETY: _exit(2) takes a number and does not return.
-    unsafe { libc::_exit(128 + libc::SIGSYS) }
-}
-
-/// As [`on_violation`]; nothing is allocated.
-fn say(call: u32) {
-    let mut text = *b"seccomp has ended the process: system call .....\n";
-    let mut left = call;
-    for digit in text.iter_mut().rev().skip(1).take(5) {
-        *digit = b'0' + u8::try_from(left % 10).unwrap_or(0);
-        left /= 10;
-    }
-    // SAFETY: it writes from an array of that length.
-    unsafe { libc::write(libc::STDERR_FILENO, text.as_ptr().cast(), text.len()) };
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn calls_have_the_names_of_their_manual_pages() {
-        let number = |call: c_long| u32::try_from(call).unwrap();
-        assert_eq!("openat", call_name(number(libc::SYS_openat)));
-        assert_eq!("ptrace", call_name(number(libc::SYS_ptrace)));
-        assert_eq!("system call 9999", call_name(9999));
-    }
 }
