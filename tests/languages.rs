@@ -63,6 +63,7 @@ fn row(language: &Language) {
                 cell.sends_two_datagrams();
             }
             cell.is_told_about_the_request();
+            cell.draws_another_number_in_each_request();
         }
     }
     println!("{}", costs(language.name, &file));
@@ -216,6 +217,20 @@ impl Cell<'_> {
             let packet = client.receive_all();
             assert_eq!(String::from_utf8_lossy(&packet), expected, "{}", self.what);
         }
+    }
+
+    /// What the language's generator starts from must not be the same for all that start from one snapshot.
+    fn draws_another_number_in_each_request(&self) {
+        let draws = [(); 3].map(|()| {
+            let mut client = self.server.connect();
+            client.send("random\n");
+            client.finish_sending();
+            String::from_utf8(client.receive_all()).expect("text")
+        });
+        let [one, two, three] = &draws;
+        let are_numbers = draws.iter().all(|n| n.trim_end().parse::<f64>().is_ok());
+        let differ = one != two && two != three && three != one;
+        assert!(are_numbers && differ, "{}: {draws:?}", self.what);
     }
 
     fn is_told_about_the_request(&self) {

@@ -49,6 +49,7 @@ mod reload;
 mod resources;
 mod sdk;
 mod shutdown;
+mod snapshot;
 mod soak;
 mod socket_file;
 mod stream;

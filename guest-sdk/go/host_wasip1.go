@@ -44,6 +44,7 @@ var current *Request
 
 //go:wasmexport setup
 func exportSetup() int32 {
+	began()
 	current = newRequest(host{})
 	return outcome(caught(setup, served, current))
 }

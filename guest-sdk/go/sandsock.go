@@ -28,6 +28,7 @@
 //	request.go       Request: what is known of the request
 //	stream.go        what the client sends, and what it receives
 //	host_wasip1.go   the host of a module: its imports and exports
+//	snapshot_….go    what is done once for all requests, and once for each
 //	host_memory.go   the host of a unit test: TestClient
 package sandsock
 

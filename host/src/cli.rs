@@ -149,9 +149,15 @@ impl HandlerArgs {
     }
 }
 
-/// Runs the program.
-#[expect(unsafe_code, reason = "a signal is ignored")]
+/// Runs the program, on its only thread.
+#[expect(unsafe_code, reason = "a signal is ignored, a variable is set")]
 pub fn main() -> ExitCode {
+    // Where RUST_BACKTRACE is set, for panics, each errno that WASI hands to a guest would else take a backtrace, and
+    // some 10 us with it.
+    if std::env::var_os("RUST_LIB_BACKTRACE").is_none() {
+        // SAFETY: no other thread is there to read the environment.
+        unsafe { std::env::set_var("RUST_LIB_BACKTRACE", "0") };
+    }
     // A log or cache that is full up (ulimit -f) is an error of the write, as in Python, and not the end.
     // SAFETY: to ignore a signal runs no code.
     let _ = unsafe { signal(Signal::SIGXFSZ, SigHandler::SigIgn) };

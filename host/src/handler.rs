@@ -20,7 +20,7 @@ use std::time::Duration;
 use crate::outcome::Outcome;
 use crate::request::Request;
 
-pub(crate) use compile::{Compiler, InProcess, looks_like_wasm};
+pub(crate) use compile::{Compiler, InProcess, Source, looks_like_wasm};
 pub use load::{Kind, LoadInfo, Loader};
 pub use load_error::LoadError;
 pub use native::{BaseRequestHandler, HandlerError, handler_fn, native};

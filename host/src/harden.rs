@@ -135,17 +135,17 @@ pub fn confine_forker(harden: Harden, needs: &Needs) -> Result<InForce, HardenEr
     in_force.check(harden)
 }
 
-/// For a process that compiles what it has read already, with threads of its own.
+/// For a process that compiles what it has read already, with threads of its own, and may run what it has compiled.
 ///
 /// # Errors
 ///
 /// As [`confine_program`].
-pub fn confine_compiler(harden: Harden) -> Result<InForce, HardenError> {
+pub fn confine_compiler(harden: Harden, runs_code: bool) -> Result<InForce, HardenError> {
     if harden == Harden::Off {
         return Ok(InForce::default());
     }
     let mut in_force = InForce::default();
     files::confine(&Needs::default(), &mut in_force)?;
-    calls::confine_compiler(&mut in_force)?;
+    calls::confine_compiler(runs_code, &mut in_force)?;
     in_force.check(harden)
 }

@@ -68,7 +68,7 @@ pub use handler::{
 };
 pub use outcome::Outcome;
 pub use request::{InMemory, IoError, PeerCredentials, Request};
-pub use sandbox::{Cache, CacheError, Ticker};
+pub use sandbox::{Cache, CacheError, Snapshot, Ticker};
 pub use server::{
     BindError, BindOptions, DefaultHooks, Server, ServerError, ServerHooks, ServerOptions,
     ShutdownHandle, SocketFile,

@@ -41,6 +41,7 @@ class Conformance extends Handler {
         request.scheme + "\n" + request.id.toString() + "\n",
       );
     }
+    if (line == "random") return wfile.writeText(Math.random().toString() + "\n");
     if (line.startsWith("print ")) {
       console.log(line.substring(6));
       return wfile.writeText("printed\n");

@@ -2,6 +2,8 @@
 
 #include "../sandsock.h"
 
+#include <sys/random.h>
+
 /* No line of the tests is longer. */
 enum { LINE_MAX_BYTES = 1 << 20 };
 
@@ -125,6 +127,11 @@ static int handle(sandsock_request *r) {
     if (strcmp(order, "mixed") == 0) return mixed(r);
     if (strcmp(order, "datagrams") == 0) return datagrams(r);
     if (strcmp(order, "pour") == 0) return pour(r);
+    if (strcmp(order, "random") == 0) {
+        unsigned long long number;
+        if (getentropy(&number, sizeof number) != 0) return sandsock_fail(r, "no random bytes");
+        return sandsock_printf(r, "%llu\n", number);
+    }
     if (strcmp(order, "steps") == 0) return sandsock_write_text(r, "handle\n");
     if (strcmp(order, "about") == 0)
         return sandsock_printf(r, "%s\n%s\n%s\n%llu\n", sandsock_client_address(r),

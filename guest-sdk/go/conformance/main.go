@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"os"
 	"strconv"
 	"strings"
@@ -74,6 +75,8 @@ func (c *Conformance) Handle(r *sandsock.Request) error {
 		_, err := fmt.Fprintf(r.WFile, "%s\n%s\n%s\n%d\n",
 			r.ClientAddress(), r.ServerAddress(), r.Transport(), r.ID())
 		return err
+	case c.line == "random":
+		return write(r, fmt.Sprintln(rand.Uint64()))
 	case order == "print":
 		fmt.Println(rest)
 		return write(r, "printed\n")

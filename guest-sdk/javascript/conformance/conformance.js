@@ -75,6 +75,9 @@ export default class Conformance {
           `${request.clientAddress}\n${request.serverAddress}\n${request.transport}\n${request.id}\n`,
         );
         break;
+      case 'random':
+        wfile.write(`${Math.random()}\n`);
+        break;
       case 'print':
         console.log(text);
         wfile.write('printed\n');

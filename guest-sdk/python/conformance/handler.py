@@ -1,5 +1,6 @@
 """Does what its client's first line says: see `guest-sdk/conformance/README.md`."""
 
+import random
 import re
 
 import sandsock
@@ -47,6 +48,8 @@ class Conformance(sandsock.StreamRequestHandler):
                     self.wfile.flush()
             case "about":
                 self.about()
+            case "random":
+                self.wfile.write(b"%a\n" % random.random())
             case "print":
                 print(rest)
                 self.wfile.write(b"printed\n")

@@ -26,6 +26,7 @@ pub const Handler = struct {
             .{ "mixed", mixed },
             .{ "datagrams", datagrams },
             .{ "about", about },
+            .{ "random", random },
             .{ "pour", pour },
             .{ "steps", steps },
         });
@@ -107,6 +108,12 @@ fn timeout(request: *Request, millis: []const u8) !void {
         else => return err,
     };
     try request.print("got {s}\n", .{text orelse ""});
+}
+
+fn random(request: *Request) !void {
+    var number: u64 = undefined;
+    if (std.os.wasi.random_get(std.mem.asBytes(&number), @sizeOf(u64)) != .SUCCESS) return request.fail("no random bytes", .{});
+    try request.print("{d}\n", .{number});
 }
 
 fn datagrams(request: *Request) !void {

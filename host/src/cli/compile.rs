@@ -8,7 +8,7 @@
 
 use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, ChildStderr, ExitCode, ExitStatus, Stdio};
 use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
@@ -21,10 +21,11 @@ use wasmtime::Engine;
 
 use super::this_program::{take, this_program};
 use crate::config::{LoadOptions, Size, Span};
-use crate::handler::{Compiler, InProcess, LoadError, looks_like_wasm};
+use crate::handler::{Compiler, InProcess, LoadError, Source, looks_like_wasm};
 use crate::harden::{Harden, confine_compiler};
 use crate::poll;
 use crate::sandbox::compiled::{seal, share, shareable, shared};
+use crate::sandbox::snapshot::{Surroundings, may_want_snapshot};
 use crate::sandbox::{Compiled, Engines, Ticker};
 
 /// Compiles one file for the process that starts it.
@@ -36,6 +37,9 @@ pub(super) struct CompileArgs {
     /// Memory for the code
     #[arg(long)]
     code: RawFd,
+    /// Sealed memory with what the file's initialisation sees, where that is settled
+    #[arg(long)]
+    surroundings: Option<RawFd>,
     /// As `serve` says
     #[arg(long, value_enum)]
     harden: Harden,
@@ -48,10 +52,20 @@ const INVALID: u8 = 3;
 
 pub(super) fn main(args: CompileArgs) -> anyhow::Result<ExitCode> {
     let file = shared(take(args.file)?)?;
+    let surroundings = match args.surroundings {
+        Some(memory) => Some(Surroundings::from_bytes(&shared(take(memory)?)?)?),
+        None => None,
+    };
     let engine = Engines::compiling(Ticker::Thread).map_err(anyhow::Error::from)?;
     let code = take(args.code)?;
-    confine_compiler(args.harden)?;
-    match InProcess.compile(&engine, &file, &args.path) {
+    confine_compiler(args.harden, surroundings.is_some())?;
+    let source = Source {
+        file: &file,
+        path: &args.path,
+        surroundings,
+        ticker: Ticker::Thread,
+    };
+    match InProcess.compile(&engine, &source) {
         Ok(compiled) => {
             let mut code = std::fs::File::from(code);
             io::Write::write_all(&mut code, compiled.bytes())?;
@@ -90,24 +104,36 @@ impl CompileProcess {
         }
     }
 
-    fn run(&self, file: &[u8], path: &Path) -> io::Result<(Ended, OwnedFd)> {
-        let (file, code) = (share(file)?, shareable()?);
+    fn run(&self, source: &Source<'_>) -> io::Result<(Ended, OwnedFd)> {
+        let (file, code) = (share(source.file)?, shareable()?);
+        let surroundings = match &source.surroundings {
+            Some(surroundings) if may_want_snapshot(source.file) => {
+                Some(share(&surroundings.to_bytes())?)
+            }
+            _ => None,
+        };
+        let inherited = [Some(&file), Some(&code), surroundings.as_ref()];
+        let inherited = inherited.into_iter().flatten();
         let memory = self.memory.map(|size| size.0);
         let threads =
             available_parallelism().map_or(1, |processors| processors.get().min(MOST_THREADS));
         let mut child = this_program(
             "compile",
-            vec![file.as_raw_fd(), code.as_raw_fd()],
+            inherited.map(AsRawFd::as_raw_fd).collect(),
             move || hold(memory),
         )
         .arg("--file")
         .arg(file.as_raw_fd().to_string())
         .arg("--code")
         .arg(code.as_raw_fd().to_string())
+        .args(surroundings.iter().flat_map(|memory| {
+            let number = memory.as_raw_fd().to_string();
+            ["--surroundings".to_owned(), number]
+        }))
         .arg("--harden")
         .arg(self.harden.as_str())
         .arg("--")
-        .arg(path)
+        .arg(source.path)
         .env_clear()
         .env("RAYON_NUM_THREADS", threads.to_string())
         .stderr(Stdio::piped())
@@ -154,16 +180,16 @@ impl CompileProcess {
 }
 
 impl Compiler for CompileProcess {
-    fn compile(&self, _engine: &Engine, file: &[u8], path: &Path) -> Result<Compiled, LoadError> {
+    fn compile(&self, _engine: &Engine, source: &Source<'_>) -> Result<Compiled, LoadError> {
         let fail = |problem: String| LoadError::Compile {
-            path: path.to_owned(),
+            path: source.path.to_owned(),
             problem,
         };
-        if !looks_like_wasm(file, path) {
-            return Err(LoadError::NotWasm(path.to_owned()));
+        if !looks_like_wasm(source.file, source.path) {
+            return Err(LoadError::NotWasm(source.path.to_owned()));
         }
         let (ended, code) = self
-            .run(file, path)
+            .run(source)
             .map_err(|error| fail(format!("no process is to be had for it: {error}")))?;
         if ended.status.success() && !ended.is_late {
             return seal(&code)
@@ -174,7 +200,7 @@ impl Compiler for CompileProcess {
         Err(match self.exceeded(&ended) {
             Some(problem) => fail(problem),
             None if is_invalid => LoadError::Invalid {
-                path: path.to_owned(),
+                path: source.path.to_owned(),
                 problem: ended.words,
             },
             None => fail(format!(

@@ -7,30 +7,46 @@ use wasmparser::{Parser, Payload};
 use wasmtime::Engine;
 
 use super::load_error::LoadError;
-use crate::sandbox::Compiled;
+use crate::sandbox::snapshot::{Surroundings, initialised};
+use crate::sandbox::{Compiled, Ticker};
 
 /// Who compiles.
 pub(crate) trait Compiler {
-    /// Compiles what was read from `path` for engines like `engine`.
+    /// Compiles for engines like `engine`.
     ///
     /// # Errors
     ///
     /// [`LoadError::NotWasm`], [`LoadError::Invalid`], or why it could not be done.
-    fn compile(&self, engine: &Engine, file: &[u8], path: &Path) -> Result<Compiled, LoadError>;
+    fn compile(&self, engine: &Engine, source: &Source<'_>) -> Result<Compiled, LoadError>;
+}
+
+/// What is compiled.
+pub(crate) struct Source<'a> {
+    pub(crate) file: &'a [u8],
+    /// Where it was read, for messages.
+    pub(crate) path: &'a Path,
+    /// What its initialisation sees; `None` where that could change from request to request.
+    pub(crate) surroundings: Option<Surroundings>,
+    /// Of the process that compiles: with [`Ticker::Child`] it is going to fork, and no thread may be left.
+    pub(crate) ticker: Ticker,
 }
 
 /// This process: it takes the time and the memory that it takes.
 pub(crate) struct InProcess;
 
 impl Compiler for InProcess {
-    fn compile(&self, engine: &Engine, file: &[u8], path: &Path) -> Result<Compiled, LoadError> {
+    fn compile(&self, engine: &Engine, source: &Source<'_>) -> Result<Compiled, LoadError> {
         let invalid = |problem: String| LoadError::Invalid {
-            path: path.to_owned(),
+            path: source.path.to_owned(),
             problem: one_line(&problem),
         };
-        let wasm = binary(file, path)?;
+        let wasm = binary(source.file, source.path)?;
+        let (snapshot, initialised) =
+            initialised(&wasm, source.surroundings.as_ref(), source.ticker);
+        let wasm = initialised.map_or(wasm, Cow::Owned);
         let initial_memory = initial_memory(&wasm).map_err(|error| invalid(error.to_string()))?;
-        Compiled::new(engine, &wasm, initial_memory).map_err(|error| invalid(format!("{error:#}")))
+        Compiled::new(engine, &wasm, initial_memory, &snapshot)
+            .map_err(|error| invalid(format!("{error:#}")))
     }
 }
 

@@ -12,14 +12,15 @@ use std::time::{Duration, Instant};
 use wasmtime::component::Component;
 use wasmtime::{Engine, Module, ResourcesRequired};
 
-use super::compile::Compiler;
+use super::compile::{Compiler, Source};
 use super::component::ComponentHandler;
 use super::instances::Instances;
 use super::load_error::LoadError;
 use super::module::ModuleHandler;
 use crate::config::{ConcurrencyKind, Grants, Limits, LoadOptions};
+use crate::events;
 use crate::sandbox::capacity::check_instances;
-use crate::sandbox::{Cache, Compiled, Engines, Ticker, WasiGrants};
+use crate::sandbox::{Cache, Compiled, Engines, Snapshot, Ticker, WasiGrants};
 
 /// What a handler is (the contract's three kinds).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,6 +106,8 @@ pub struct LoadInfo {
     pub took: Duration,
     /// Bytes of its memories and tables at the start.
     pub initial_memory: u64,
+    /// Whether requests start from what its initialisation has left.
+    pub snapshot: Snapshot,
 }
 
 impl Loader {
@@ -156,19 +159,36 @@ impl Loader {
         }
         let grants = self.grants()?;
         let compiling = Engines::compiling(self.ticker).map_err(LoadError::Engine)?;
-        let compile = || compiler.compile(&compiling, file, &self.path);
+        let source = Source {
+            file,
+            path: &self.path,
+            surroundings: grants.surroundings(),
+            ticker: self.ticker,
+        };
+        let compile = || compiler.compile(&compiling, &source);
         let compiled = match &self.cache {
-            Some(cache) => cache.get_or_compile(&compiling, file, compile)?,
+            Some(cache) => {
+                let surroundings = source.surroundings.as_ref();
+                cache.get_or_compile(&compiling, file, surroundings, compile)?
+            }
             None => compile()?,
         };
         let initial_memory = compiled.initial_memory();
         self.check_initial_memory(initial_memory)?;
+        let snapshot = compiled.snapshot();
+        if let Snapshot::Refused(why) = &snapshot {
+            events::warning(&format!(
+                "{}: no snapshot is taken of its initialisation, which each request runs instead: {why}",
+                self.path.display()
+            ));
+        }
         let mut loaded = self.instances(grants, &compiling, &compiled)?;
         loaded.info = LoadInfo {
             size: file.len() as u64,
             cached: compiled.was_cached(),
             took: started.elapsed(),
             initial_memory,
+            snapshot,
         };
         Ok((loaded, compiled))
     }

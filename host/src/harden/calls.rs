@@ -179,8 +179,9 @@ pub(super) fn confine_forker(needs: &Needs, in_force: &mut InForce) -> Result<()
     install(rules, SeccompAction::Allow, SeccompAction::Trap, in_force)
 }
 
-/// Allows what a compiler with threads does.
-pub(super) fn confine_compiler(in_force: &mut InForce) -> Result<(), HardenError> {
+/// Allows what a compiler with threads does, and, where it runs what it has compiled, that memory is written first
+/// and run then.
+pub(super) fn confine_compiler(runs_code: bool, in_force: &mut InForce) -> Result<(), HardenError> {
     let mut rules: Rules = unconditional(OF_ALL)
         .chain(unconditional(OF_THREADS))
         .collect();
@@ -192,6 +193,17 @@ pub(super) fn confine_compiler(in_force: &mut InForce) -> Result<(), HardenError
         any(names.map(|option| is(0, number(option))))?,
     );
     restrict_memory_and_descriptors(&mut rules)?;
+    if runs_code {
+        let (both, run) = (
+            number(libc::PROT_WRITE | libc::PROT_EXEC),
+            number(libc::PROT_EXEC),
+        );
+        let is_no_program = masked(2, run, 0);
+        rules.insert(
+            libc::SYS_mprotect,
+            any([is_no_program, masked(2, both, run)])?,
+        );
+    }
     // The allocator asks the system for its settings now and then, and does without the answer.
     let refused = SeccompAction::Errno(libc::EPERM.cast_unsigned());
     install(rules, SeccompAction::Allow, refused, in_force)

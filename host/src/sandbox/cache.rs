@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 use wasmtime::Engine;
 
 use super::compiled::Compiled;
+use super::snapshot::{Surroundings, may_want_snapshot};
 use crate::events;
 
 /// Files that are kept; the oldest go first.
@@ -73,7 +74,8 @@ impl Cache {
         Some(base.cache_dir().join("sandsock"))
     }
 
-    /// What `compile` makes of `file`, from the folder where it is there; otherwise it is made and kept.
+    /// What `compile` makes of `file`, and of `surroundings` where its code depends on them, from the folder where it
+    /// is there; otherwise it is made and kept.
     ///
     /// # Errors
     ///
@@ -82,9 +84,10 @@ impl Cache {
         &self,
         engine: &Engine,
         file: &[u8],
+        surroundings: Option<&Surroundings>,
         compile: impl FnOnce() -> Result<Compiled, E>,
     ) -> Result<Compiled, E> {
-        let path = self.folder.join(name(engine, file));
+        let path = self.folder.join(name(engine, file, surroundings));
         if let Some(compiled) = self.read(&path).and_then(Compiled::from_cache) {
             return Ok(compiled);
         }
@@ -192,8 +195,12 @@ fn is_private(found: &fs::Metadata, rights: u32) -> bool {
     found.uid() == nix::unistd::geteuid().as_raw() && found.mode() & rights == 0
 }
 
-/// Digest of the file, this program's version, the engine's version and its settings.
-fn name(engine: &Engine, file: &[u8]) -> String {
+/// How entries are laid out: a new number for each change.
+const LAYOUT: u8 = 2;
+
+/// Digest of the file, this program's version, the engine's version and its settings; and of what the file's
+/// initialisation sees, if it could have a snapshot.
+fn name(engine: &Engine, file: &[u8], surroundings: Option<&Surroundings>) -> String {
     struct Sink(Sha256);
     impl Hasher for Sink {
         fn write(&mut self, bytes: &[u8]) {
@@ -206,8 +213,13 @@ fn name(engine: &Engine, file: &[u8]) -> String {
     let mut sink = Sink(Sha256::new());
     engine.precompile_compatibility_hash().hash(&mut sink);
     sink.0.update(env!("CARGO_PKG_VERSION"));
+    sink.0.update([LAYOUT]);
     sink.0.update((file.len() as u64).to_le_bytes());
     sink.0.update(file);
+    if may_want_snapshot(file) {
+        sink.0
+            .update(surroundings.map_or(Vec::new(), Surroundings::to_bytes));
+    }
     let digest = sink.0.finalize();
     let mut name: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
     name.push_str(ENDING);

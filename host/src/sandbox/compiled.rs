@@ -15,39 +15,62 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 use wasmtime::component::Component;
 use wasmtime::{Engine, Module, Precompiled};
 
-/// Before the code stands what the handler's memories and tables take from the start, in bytes.
-const HEADER: usize = size_of::<u64>();
+use super::snapshot::Snapshot;
 
 /// Compiled code, as the engine writes it. Only what a process of this program has compiled, or what the
 /// cache has found to be ours, becomes one.
 pub(crate) struct Compiled {
+    /// What the handler's memories and tables take from the start, in bytes; the length of a text that says what
+    /// became of its snapshot, and the text; the code.
     bytes: Vec<u8>,
     was_cached: bool,
 }
 
 impl Compiled {
-    /// Compiles a file in the binary format; `initial_memory` goes with it.
+    /// Compiles a file in the binary format; `initial_memory` and `snapshot` go with it.
     ///
     /// # Errors
     ///
     /// What the compiler says.
-    pub(crate) fn new(engine: &Engine, wasm: &[u8], initial_memory: u64) -> wasmtime::Result<Self> {
+    pub(crate) fn new(
+        engine: &Engine,
+        wasm: &[u8],
+        initial_memory: u64,
+        snapshot: &Snapshot,
+    ) -> wasmtime::Result<Self> {
         let code = match is_component(wasm) {
             true => engine.precompile_component(wasm)?,
             false => engine.precompile_module(wasm)?,
         };
+        let snapshot = snapshot.as_text().as_bytes();
+        let bytes = [
+            &initial_memory.to_le_bytes()[..],
+            &(snapshot.len() as u64).to_le_bytes(),
+            snapshot,
+            &code,
+        ];
         Ok(Compiled {
-            bytes: [&initial_memory.to_le_bytes()[..], &code].concat(),
+            bytes: bytes.concat(),
             was_cached: false,
         })
     }
 
     /// What was kept of [`Compiled::bytes`]; `None` where it is too short to be that.
     pub(super) fn from_cache(bytes: Vec<u8>) -> Option<Self> {
-        (bytes.len() > HEADER).then_some(Compiled {
+        let compiled = Compiled {
             bytes,
             was_cached: true,
-        })
+        };
+        compiled.parts().is_some().then_some(compiled)
+    }
+
+    /// Bytes of memory, the snapshot's text, the code.
+    fn parts(&self) -> Option<(u64, &[u8], &[u8])> {
+        let (memory, rest) = self.bytes.split_first_chunk()?;
+        let (length, rest) = rest.split_first_chunk()?;
+        let length = usize::try_from(u64::from_le_bytes(*length)).ok()?;
+        let (snapshot, code) = rest.split_at_checked(length)?;
+        Some((u64::from_le_bytes(*memory), snapshot, code))
     }
 
     /// All of it.
@@ -56,14 +79,18 @@ impl Compiled {
     }
 
     fn code(&self) -> &[u8] {
-        &self.bytes[HEADER..]
+        self.parts().map_or(&[], |(_, _, code)| code)
     }
 
     /// Bytes of the handler's memories and tables at the start.
     pub(crate) fn initial_memory(&self) -> u64 {
-        self.bytes
-            .first_chunk()
-            .map_or(0, |bytes| u64::from_le_bytes(*bytes))
+        self.parts().map_or(0, |(memory, _, _)| memory)
+    }
+
+    /// What became of its snapshot.
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        let text = self.parts().map_or(&[][..], |(_, text, _)| text);
+        Snapshot::from_text(&String::from_utf8_lossy(text))
     }
 
     /// Whether it is a component's.

@@ -3,8 +3,8 @@
 use std::sync::LazyLock;
 
 use wasmtime::{
-    Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig,
-    ResourcesRequired, WasmBacktraceDetails, WasmFeatures,
+    Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig,
+    RegallocAlgorithm, ResourcesRequired, WasmBacktraceDetails, WasmFeatures,
 };
 
 use super::ticker::Ticker;
@@ -54,6 +54,25 @@ impl Engines {
     /// The processor or system is not supported.
     pub(crate) fn compiling(ticker: Ticker) -> wasmtime::Result<Engine> {
         Engine::new(config().parallel_compilation(ticker == Ticker::Thread))
+    }
+
+    /// For running a module's initialisation once, bounded by the engine's fuel: no thread has to tick. Its code is
+    /// made quickly, not made fast.
+    ///
+    /// # Errors
+    ///
+    /// The processor or system is not supported.
+    pub(crate) fn initialising(ticker: Ticker) -> wasmtime::Result<Engine> {
+        let mut config = config();
+        config
+            .epoch_interruption(false)
+            .consume_fuel(true)
+            .cranelift_opt_level(OptLevel::None)
+            .cranelift_regalloc_algorithm(RegallocAlgorithm::SinglePass)
+            // One instance has no use of an image that all would share.
+            .memory_init_cow(false)
+            .parallel_compilation(ticker == Ticker::Thread);
+        Engine::new(&config)
     }
 
     /// For serving: with a pool for `instances` at one time of what a handler requires, and with what

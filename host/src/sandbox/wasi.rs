@@ -16,6 +16,7 @@ use wasmtime_wasi::{FsPerms, WasiCtxBuilder, WasiView};
 use super::network::Reachable;
 use super::open_files::OPEN_FILES;
 use super::random::SystemRandom;
+use super::snapshot::Surroundings;
 use super::streams::{Input, Output};
 use crate::address::{Endpoint, Transport};
 use crate::config::Grants;
@@ -215,6 +216,14 @@ impl WasiGrants {
             .filter_map(|folder| folder.open.metadata().ok())
             .map(|found| (found.dev(), found.ino()))
             .collect()
+    }
+
+    /// What a module's initialisation sees of them; `None` where that could change.
+    pub(crate) fn surroundings(&self) -> Option<Surroundings> {
+        (!self.has_folders()).then(|| Surroundings {
+            args: self.args.clone(),
+            env: self.env.clone(),
+        })
     }
 
     pub(super) fn has_folders(&self) -> bool {

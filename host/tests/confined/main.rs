@@ -25,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 #[expect(unsafe_code, reason = "each test is a forked process")]
 fn main() {
-    let tests: [(&str, fn()); 5] = [
+    let tests: [(&str, fn()); 6] = [
         ("who_gave_up_nothing_may", who_gave_up_nothing_may),
         ("a_forked_child_is_ended", a_forked_child_is_ended),
         (
@@ -33,7 +33,10 @@ fn main() {
             a_forked_child_reads_what_was_granted,
         ),
         ("a_program_is_refused", a_program_is_refused),
-        ("a_compiler_is_refused", a_compiler_is_refused),
+        ("a_compiler_is_refused", || a_compiler_is_refused(false)),
+        ("a_compiler_that_runs_code_is_refused_as_much", || {
+            a_compiler_is_refused(true);
+        }),
     ];
     // Cargo hands on what it was given for all tests.
     let wanted = std::env::args().skip(1).find(|word| !word.starts_with('-'));
@@ -231,9 +234,9 @@ fn who_gave_up_nothing_may() {
     assert_eq!(escape("tcp"), "ECONNREFUSED");
 }
 
-fn a_compiler_is_refused() {
+fn a_compiler_is_refused(runs_code: bool) {
     let escapes = ESCAPES.iter().filter(|escape| !escape.compiler.is_empty());
-    let in_force = confine_compiler(Harden::Auto).expect("this kernel's best");
+    let in_force = confine_compiler(Harden::Auto, runs_code).expect("this kernel's best");
     assert!(in_force.seccomp, "{in_force:?}");
     for tried in escapes {
         assert_eq!(escape(tried.word), tried.compiler, "{}", tried.word);

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use std::hash::{BuildHasher, RandomState};
 use std::io::{BufRead, ErrorKind, Read, Write};
 use std::time::Duration;
 
@@ -65,6 +66,10 @@ impl Handler for Conformance {
                     request.id()
                 );
                 request.wfile.write_all(about.as_bytes())?;
+            }
+            "random" => {
+                let number = RandomState::new().hash_one(());
+                writeln!(request.wfile, "{number}")?;
             }
             "print" => {
                 println!("{rest}");

@@ -104,6 +104,8 @@ static GO: Template = Template {
         "host_wasip1.go" = "go/host_wasip1.go",
         "request.go" = "go/request.go",
         "sandsock.go" = "go/sandsock.go",
+        "snapshot_none.go" = "go/snapshot_none.go",
+        "snapshot_wasip1.go" = "go/snapshot_wasip1.go",
         "stream.go" = "go/stream.go",
     },
 };

@@ -1,0 +1,5 @@
+//go:build nosnapshot || !wasip1
+
+package sandsock
+
+func began() {}
