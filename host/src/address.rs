@@ -31,6 +31,18 @@ impl Transport {
         }
     }
 
+    /// By its scheme.
+    pub(crate) fn by_scheme(scheme: &str) -> Option<Self> {
+        [
+            Transport::Tcp,
+            Transport::Udp,
+            Transport::UnixStream,
+            Transport::UnixDatagram,
+        ]
+        .into_iter()
+        .find(|transport| transport.scheme() == scheme)
+    }
+
     /// Whether a request is one packet and not a connection.
     pub const fn is_datagram(self) -> bool {
         matches!(self, Transport::Udp | Transport::UnixDatagram)
@@ -213,6 +225,20 @@ pub enum Endpoint {
     Path(PathBuf),
     /// The name of an abstract Unix socket.
     Abstract(Vec<u8>),
+}
+
+impl Endpoint {
+    /// What [`fmt::Display`] has made of one.
+    pub(crate) fn from_text(text: &str) -> Self {
+        match text.parse::<SocketAddr>() {
+            Ok(address) => address.into(),
+            Err(_) if text.is_empty() => Endpoint::Unnamed,
+            Err(_) => match text.strip_prefix('@') {
+                Some(name) => Endpoint::Abstract(name.into()),
+                None => Endpoint::Path(text.into()),
+            },
+        }
+    }
 }
 
 impl From<&socket2::SockAddr> for Endpoint {

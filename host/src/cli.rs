@@ -7,6 +7,7 @@ mod fork_loop;
 mod hardening;
 mod log;
 mod new;
+mod replay;
 mod run;
 mod serve;
 mod signals;
@@ -47,6 +48,8 @@ Examples:
   echo hello | sandsock run hello.wasm
   sandsock check hello.wasm
   sandsock new hello --lang rust
+  sandsock serve --record recordings tcp://127.0.0.1:9999 hello.wasm
+  sandsock test recordings hello.wasm
 
 `sandsock VERB --help` tells what each verb takes.";
 
@@ -60,6 +63,10 @@ enum Verb {
     Check(check::CheckArgs),
     /// Make a new handler project, in a language of your choice
     New(new::NewArgs),
+    /// Run a recorded request again, offline
+    Replay(replay::ReplayArgs),
+    /// Run a folder of recordings again, as tests
+    Test(replay::TestArgs),
     #[command(hide = true)]
     ForkLoop(fork_loop::ForkLoopArgs),
     #[command(hide = true)]
@@ -90,7 +97,7 @@ impl HandlerArgs {
 
     fn loader(&self, instances: u32) -> anyhow::Result<Loader> {
         Ok(Loader {
-            cache: self.cache()?,
+            cache: cache(&self.load)?,
             ..self.loader_without_cache(instances)
         })
     }
@@ -125,27 +132,40 @@ impl HandlerArgs {
         Some(folder)
     }
 
-    /// The cache that was asked for has to work; the user's own is used where it does.
-    fn cache(&self) -> anyhow::Result<Option<Cache>> {
-        match &self.load.cache {
-            Some(folder) if folder.as_os_str() == "off" => Ok(None),
-            Some(folder) => Ok(Some(Cache::open(folder)?)),
-            None => Ok(
-                Cache::default_folder().and_then(|folder| match Cache::open(&folder) {
-                    Ok(cache) => Some(cache),
-                    Err(error) => {
-                        events::warning(&error.to_string());
-                        None
-                    }
-                }),
-            ),
-        }
-    }
-
     /// The name of a service: its handler's, without the ending.
     fn service_name(&self) -> String {
         let name = self.handler.file_stem().unwrap_or_default();
         name.to_string_lossy().into_owned()
+    }
+}
+
+/// How a handler is loaded that is not served.
+#[derive(Args, Clone)]
+struct LoadArgs {
+    #[command(flatten)]
+    options: LoadOptions,
+}
+
+impl LoadArgs {
+    fn cache(&self) -> anyhow::Result<Option<Cache>> {
+        cache(&self.options)
+    }
+}
+
+/// The cache that was asked for has to work; the user's own is used where it does.
+fn cache(options: &LoadOptions) -> anyhow::Result<Option<Cache>> {
+    match &options.cache {
+        Some(folder) if folder.as_os_str() == "off" => Ok(None),
+        Some(folder) => Ok(Some(Cache::open(folder)?)),
+        None => Ok(
+            Cache::default_folder().and_then(|folder| match Cache::open(&folder) {
+                Ok(cache) => Some(cache),
+                Err(error) => {
+                    events::warning(&error.to_string());
+                    None
+                }
+            }),
+        ),
     }
 }
 
@@ -176,6 +196,8 @@ pub fn main() -> ExitCode {
         Verb::Run(args) => run::main(args),
         Verb::Check(args) => check::main(args),
         Verb::New(args) => new::main(args),
+        Verb::Replay(args) => replay::main(args),
+        Verb::Test(args) => replay::test(args),
         Verb::ForkLoop(args) => fork_loop::main(args),
         Verb::Compile(args) => compile::main(args),
     };

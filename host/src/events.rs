@@ -33,6 +33,8 @@ pub(crate) struct RequestEnded<'a> {
     pub(crate) memory_peak: u64,
     pub(crate) log_dropped: u64,
     pub(crate) detail: Option<&'a str>,
+    /// The file of its recording.
+    pub(crate) record: Option<&'a str>,
 }
 
 /// One request has ended.
@@ -59,6 +61,7 @@ pub(crate) fn request(ended: &RequestEnded<'_>) {
                 memory_peak = ended.memory_peak,
                 log_dropped = (ended.log_dropped > 0).then_some(ended.log_dropped),
                 detail = ended.detail,
+                record = ended.record,
             )
         };
     }

@@ -31,12 +31,21 @@ pub trait RequestHandler: Send + Sync {
     /// Python's `finish_request`: sets an instance up, runs `setup`, `handle` and `finish`, and tears
     /// it down.
     fn finish_request(&self, request: &Arc<Request>) -> Handled;
+
+    /// The digest of the file that it is from, in hexadecimal (SHA-256); empty where there is none. Recordings have it.
+    fn digest(&self) -> &str {
+        ""
+    }
 }
 
 /// One handler for several servers.
 impl<H: RequestHandler + ?Sized> RequestHandler for Arc<H> {
     fn finish_request(&self, request: &Arc<Request>) -> Handled {
         (**self).finish_request(request)
+    }
+
+    fn digest(&self) -> &str {
+        (**self).digest()
     }
 }
 

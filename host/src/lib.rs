@@ -53,6 +53,7 @@ mod handler;
 pub mod harden;
 mod outcome;
 mod poll;
+mod recording;
 mod request;
 mod sandbox;
 mod server;

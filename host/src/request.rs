@@ -11,8 +11,10 @@ mod files;
 mod guest_log;
 mod in_memory;
 mod io_error;
+mod journaled;
 mod lookahead;
 mod offline;
+mod replaying;
 #[cfg(test)]
 mod properties;
 mod stream;
@@ -30,6 +32,7 @@ use crate::address::{Endpoint, Transport};
 use crate::config::Limits;
 use crate::outcome::Outcome;
 use crate::poll;
+use crate::recording::Journal;
 
 use bounds::Bounds;
 pub(crate) use connection::Connection;
@@ -41,6 +44,7 @@ pub use io_error::IoError;
 use io_error::is_gone;
 use lookahead::Lookahead;
 pub(crate) use offline::Offline;
+pub(crate) use replaying::Replaying;
 pub(crate) use stream::Stream;
 
 /// After so many bytes of work in the host the clocks are looked at: some hundred microseconds of it.
@@ -74,6 +78,8 @@ pub struct Request {
     bytes_out: AtomicU64,
     lookahead: Mutex<Lookahead>,
     log: Mutex<GuestLog>,
+    /// What is taken down of it, where that is wanted.
+    journal: Option<Journal>,
 }
 
 impl Request {
@@ -102,6 +108,7 @@ impl Request {
             bytes_out: AtomicU64::new(0),
             lookahead: Mutex::default(),
             log: Mutex::new(GuestLog::new(service, id, limits.log)),
+            journal: None,
         }
     }
 
@@ -183,6 +190,9 @@ impl Request {
                 return Ok(());
             }
             self.charge(admitted.len() * (CHARGED_AT_ONCE / PRINTED_AT_ONCE))?;
+            if let Some(journal) = &self.journal {
+                journal.print(stream, admitted);
+            }
             self.log().write(stream, admitted);
             rest = behind;
         }
@@ -306,7 +316,7 @@ impl Request {
             self.charge(room)?;
             let room = self.bounds.room_to_write(room, self.bytes_out())?;
             let piece = &buf[..room];
-            let sent = self.bounded(|timeout| self.connection.send(piece, timeout))?;
+            let sent = self.send(piece)?;
             self.bytes_out.fetch_add(sent as u64, Relaxed);
             buf = &buf[sent..];
         }
@@ -319,7 +329,7 @@ impl Request {
     ///
     /// [`IoError`].
     pub fn flush(&self) -> Result<(), IoError> {
-        self.connection.flush().map_err(|error| self.failed(&error))
+        self.flushed(|| self.connection.flush())
     }
 
     /// Sends what `wfile` still holds, once the handler's own `finish` has run.
@@ -328,9 +338,7 @@ impl Request {
     ///
     /// What the system says of it.
     pub(crate) fn finish(&self) -> Result<(), IoError> {
-        self.connection
-            .finish()
-            .map_err(|error| self.failed(&error))
+        self.flushed(|| self.connection.finish())
     }
 
     /// Sleeps, at most until the request's deadline; `None` for ever.
@@ -444,11 +452,15 @@ impl Request {
         self.connection.drain(linger);
     }
 
-    fn recv(&self, buf: &mut [u8]) -> Result<usize, IoError> {
+    fn recv_now(&self, buf: &mut [u8]) -> Result<usize, IoError> {
         if self.input_is_overdue.swap(false, Relaxed) {
             return Err(IoError::TimedOut);
         }
         self.bounded(|timeout| self.connection.recv(buf, timeout))
+    }
+
+    fn send_now(&self, piece: &[u8]) -> Result<usize, IoError> {
+        self.bounded(|timeout| self.connection.send(piece, timeout))
     }
 
     fn bounded(

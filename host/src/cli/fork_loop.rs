@@ -6,6 +6,8 @@
 
 #![expect(unsafe_code, reason = "signal handlers")]
 
+mod recordings;
+
 use std::fmt;
 use std::io::{self, Write};
 use std::net::{AddrParseError, SocketAddr};
@@ -28,6 +30,8 @@ use signal_hook::low_level;
 use tracing::Metadata;
 use tracing_subscriber::fmt::MakeWriter;
 
+use self::recordings::ToSupervisor;
+pub(super) use self::recordings::{PIECE, Pieces};
 use super::hardening::needs_of_handler;
 use super::log;
 use super::serve::ServeArgs;
@@ -159,6 +163,12 @@ pub(super) fn main(mut args: ForkLoopArgs) -> anyhow::Result<ExitCode> {
 
     let options = serve.bind_options();
     let listener = handed_over(listener?, "", &options).context("the listener is none")?;
+    let recorder = serve.recorder(&handler, || {
+        Arc::new(ToSupervisor {
+            channel: channel.clone(),
+            table: table.clone(),
+        })
+    });
     let service = Service::new(
         &serve.handler.service_name(),
         Arc::new(handler),
@@ -168,7 +178,8 @@ pub(super) fn main(mut args: ForkLoopArgs) -> anyhow::Result<ExitCode> {
     );
     let service = service
         .counted_in(Counting::Shared(table.clone()))
-        .admitting(&serve.admission);
+        .admitting(&serve.admission)
+        .recorded_by(recorder);
     let service = Arc::new(service);
     let quota = Quota::counted_in(serve.service.quota(), Counting::Shared(table.clone()));
     let (serving, losing) = (service.clone(), service.clone());

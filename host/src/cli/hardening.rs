@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::HandlerArgs;
 use crate::address::ListenAddress;
-use crate::config::Grants;
+use crate::config::{Grants, RecordOptions};
 use crate::harden::{
     Harden, HardenError, InForce, Needs, become_user, confine_program, give_up_rights,
 };
@@ -47,13 +47,14 @@ impl HardenArgs {
     pub(super) fn give_up(
         &self,
         handler: &HandlerArgs,
+        record: &RecordOptions,
         address: &ListenAddress,
     ) -> Result<Option<Hardened>, HardenError> {
         if self.harden == Harden::Off {
             return Ok(None);
         }
         let capabilities = give_up_rights()?;
-        let in_force = confine_program(self.harden, &needs(handler, address))?;
+        let in_force = confine_program(self.harden, &needs(handler, record, address))?;
         Ok(Some(Hardened {
             capabilities,
             in_force,
@@ -98,7 +99,7 @@ pub(super) fn needs_of_handler(grants: &Grants) -> Needs {
 
 /// What the program itself does: it reads the handler again, has it compiled by a process of its own, keeps
 /// what was compiled, and removes the socket's file at its end.
-fn needs(handler: &HandlerArgs, address: &ListenAddress) -> Needs {
+fn needs(handler: &HandlerArgs, record: &RecordOptions, address: &ListenAddress) -> Needs {
     let mut needs = needs_of_handler(&handler.grants);
     needs.read.extend(places(&handler.handler));
     // How many requests the system carries.
@@ -106,6 +107,7 @@ fn needs(handler: &HandlerArgs, address: &ListenAddress) -> Needs {
     // The standard streams of processes that we start.
     needs.change.push("/dev/null".into());
     needs.change.extend(handler.cache_folder());
+    needs.change.extend(record.record.clone());
     if let ListenAddress::Unix { path, .. } = address {
         needs.remove.extend(folder_of(path));
     }

@@ -43,6 +43,16 @@ pub(super) struct LogArgs {
     quiet: bool,
 }
 
+impl LogArgs {
+    /// Warnings, and nothing of single requests.
+    pub(super) fn quiet() -> Self {
+        LogArgs {
+            quiet: true,
+            ..LogArgs::default()
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 enum LogFormat {
     #[default]

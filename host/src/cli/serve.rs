@@ -9,6 +9,7 @@ mod supervisor;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 
@@ -21,9 +22,13 @@ use super::log::{self, LogArgs};
 use super::signals::{self, Signal};
 use super::{HandlerArgs, Usage};
 use crate::address::{ListenAddress, Transport};
-use crate::config::{AdmissionOptions, ConcurrencyKind, Overload, ServiceOptions};
+use crate::config::{
+    AdmissionOptions, ConcurrencyKind, Overload, RECORDED, RecordOptions, ServiceOptions,
+};
 use crate::events;
+use crate::handler::WasmHandler;
 use crate::harden::Harden;
+use crate::recording::{Keeper, Recorder, Sink, prepare_folder};
 use crate::sandbox::capacity::Capacity;
 use crate::server::BindOptions;
 
@@ -67,6 +72,8 @@ pub(super) struct ServeArgs {
     #[command(flatten)]
     pub(super) admission: AdmissionOptions,
     #[command(flatten)]
+    pub(super) record: RecordOptions,
+    #[command(flatten)]
     pub(super) harden: HardenArgs,
     #[command(flatten)]
     pub(super) log: LogArgs,
@@ -104,6 +111,32 @@ impl ServeArgs {
             max_amplification: self.admission.max_amplification.get(),
             ..BindOptions::new(&self.service, &limits)
         }
+    }
+
+    /// What records the requests of this service, if that is wanted; recordings go where `sink` says.
+    pub(super) fn recorder(
+        &self,
+        handler: &WasmHandler,
+        sink: impl FnOnce() -> Arc<dyn Sink>,
+    ) -> Option<Recorder> {
+        self.record.record.as_ref()?;
+        Some(Recorder {
+            when: self.record.record_when,
+            room: RECORDED,
+            handler: handler.as_recorded(&self.handler.handler),
+            sink: sink(),
+        })
+    }
+
+    /// Writes recordings, if they are wanted.
+    fn keeper(&self) -> anyhow::Result<Option<Arc<Keeper>>> {
+        let Some(folder) = &self.record.record else {
+            return Ok(None);
+        };
+        let keeper = Keeper::start(folder, &self.record);
+        keeper
+            .map(|keeper| Some(Arc::new(keeper)))
+            .with_context(|| format!("cannot keep recordings in {}", folder.display()))
     }
 
     /// What can be seen to be wrong before anything is started.
@@ -169,9 +202,13 @@ pub(super) fn main(mut args: ServeArgs) -> anyhow::Result<ExitCode> {
         true => Capacity::of_one(),
         false => args.handler.capacity(&args.service)?,
     };
+    if let Some(folder) = &args.record.record {
+        prepare_folder(folder)?;
+    }
     // Threads that there are already would give nothing up.
-    let hardened = args.harden.give_up(&args.handler, &address)?;
+    let hardened = args.harden.give_up(&args.handler, &args.record, &address)?;
     log::start(&args.log);
+    let keeper = args.keeper()?;
     if let Some(hardened) = &hardened {
         events::hardened(&hardened.capabilities, &hardened.in_force);
     }
@@ -207,11 +244,17 @@ pub(super) fn main(mut args: ServeArgs) -> anyhow::Result<ExitCode> {
             in_flight,
             sockets,
             handler,
+            keeper.as_ref(),
             &sender,
         )?),
-        Loaded::Code(code) => {
-            Running::Forking(Supervisor::start(&name, in_flight, sockets, code, sender)?)
-        }
+        Loaded::Code(code) => Running::Forking(Supervisor::start(
+            &name,
+            in_flight,
+            sockets,
+            code,
+            keeper.clone(),
+            sender,
+        )?),
     };
     let reason = wait(&mut running, &messages, &loading, &name)?;
     let grace = args.service.shutdown_grace.into();
@@ -221,6 +264,9 @@ pub(super) fn main(mut args: ServeArgs) -> anyhow::Result<ExitCode> {
         Running::InProcess(loops) => loops.stop(grace),
         Running::Forking(supervisor) => supervisor.stop(&messages, grace),
     };
+    if let Some(keeper) = keeper {
+        keeper.finish();
+    }
     events::stopped(cut);
     match reason {
         Reason::Panic => {

@@ -3,10 +3,12 @@
 use std::borrow::Cow;
 use std::path::Path;
 
+use sha2::{Digest, Sha256};
 use wasmparser::{Parser, Payload};
 use wasmtime::Engine;
 
 use super::load_error::LoadError;
+use crate::sandbox::compiled::About;
 use crate::sandbox::snapshot::{Surroundings, initialised};
 use crate::sandbox::{Compiled, Ticker};
 
@@ -45,9 +47,19 @@ impl Compiler for InProcess {
             initialised(&wasm, source.surroundings.as_ref(), source.ticker);
         let wasm = initialised.map_or(wasm, Cow::Owned);
         let initial_memory = initial_memory(&wasm).map_err(|error| invalid(error.to_string()))?;
-        Compiled::new(engine, &wasm, initial_memory, &snapshot)
+        let about = About {
+            initial_memory,
+            snapshot,
+            digest: digest(source.file),
+        };
+        Compiled::new(engine, &wasm, &about)
             .map_err(|error| invalid(format!("{error:#}")))
     }
+}
+
+fn digest(file: &[u8]) -> String {
+    let digest = Sha256::digest(file);
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Whether a file could be WebAssembly, or its text format.

@@ -20,6 +20,7 @@ use super::module::ModuleHandler;
 use crate::config::{ConcurrencyKind, Grants, Limits, LoadOptions};
 use crate::events;
 use crate::sandbox::capacity::check_instances;
+use crate::sandbox::compiled::About;
 use crate::sandbox::{Cache, Compiled, Engines, Snapshot, Ticker, WasiGrants};
 
 /// What a handler is (the contract's three kinds).
@@ -106,6 +107,8 @@ pub struct LoadInfo {
     pub took: Duration,
     /// Bytes of its memories and tables at the start.
     pub initial_memory: u64,
+    /// The digest of the file, in hexadecimal (SHA-256).
+    pub digest: String,
     /// Whether requests start from what its initialisation has left.
     pub snapshot: Snapshot,
 }
@@ -173,9 +176,12 @@ impl Loader {
             }
             None => compile()?,
         };
-        let initial_memory = compiled.initial_memory();
+        let About {
+            initial_memory,
+            snapshot,
+            digest,
+        } = compiled.about();
         self.check_initial_memory(initial_memory)?;
-        let snapshot = compiled.snapshot();
         if let Snapshot::Refused(why) = &snapshot {
             events::warning(&format!(
                 "{}: no snapshot is taken of its initialisation, which each request runs instead: {why}",
@@ -188,6 +194,7 @@ impl Loader {
             cached: compiled.was_cached(),
             took: started.elapsed(),
             initial_memory,
+            digest,
             snapshot,
         };
         Ok((loaded, compiled))
@@ -249,7 +256,10 @@ impl Loader {
         Ok(Loaded {
             wasm,
             instances,
-            info: LoadInfo::default(),
+            info: LoadInfo {
+                digest: compiled.about().digest,
+                ..LoadInfo::default()
+            },
         })
     }
 

@@ -1,5 +1,6 @@
 //! A handler from a `.wasm` file, whatever its kind.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -7,7 +8,9 @@ use super::compile::{Compiler, InProcess};
 use super::load::{Kind, LoadInfo, Loaded, Loader, Wasm};
 use super::load_error::LoadError;
 use super::{Failure, Handled, RequestHandler};
+use crate::recording::HandlerFile;
 use crate::request::Request;
+use crate::sandbox::snapshot::Surroundings;
 use crate::sandbox::{Compiled, WasiGrants, enter_runtime};
 
 /// A compiled, checked and linked handler. Every request gets an instance of its own, on the stack of the
@@ -90,6 +93,17 @@ impl WasmHandler {
         &self.0.instances.grants
     }
 
+    /// What recordings say of it; it was read from `file`.
+    pub(crate) fn as_recorded(&self, file: &Path) -> HandlerFile {
+        let Surroundings { args, env } = self.grants().arguments_and_environment();
+        HandlerFile {
+            file: file.display().to_string(),
+            sha256: self.0.info.digest.clone(),
+            args,
+            env,
+        }
+    }
+
     /// How it was loaded.
     pub fn info(&self) -> &LoadInfo {
         &self.0.info
@@ -97,6 +111,10 @@ impl WasmHandler {
 }
 
 impl RequestHandler for WasmHandler {
+    fn digest(&self) -> &str {
+        &self.0.info.digest
+    }
+
     fn finish_request(&self, request: &Arc<Request>) -> Handled {
         let _runtime = enter_runtime();
         let handled = self.0.instances.serve(request, |store| match &self.0.wasm {

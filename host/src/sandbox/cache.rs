@@ -196,7 +196,7 @@ fn is_private(found: &fs::Metadata, rights: u32) -> bool {
 }
 
 /// How entries are laid out: a new number for each change.
-const LAYOUT: u8 = 2;
+const LAYOUT: u8 = 3;
 
 /// Digest of the file, this program's version, the engine's version and its settings; and of what the file's
 /// initialisation sees, if it could have a snapshot.

@@ -12,45 +12,46 @@ use std::os::unix::fs::FileExt;
 
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
+use serde::{Deserialize, Serialize};
 use wasmtime::component::Component;
 use wasmtime::{Engine, Module, Precompiled};
 
 use super::snapshot::Snapshot;
 
+/// What is known of compiled code, and goes with it.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct About {
+    /// Bytes of the handler's memories and tables at the start.
+    pub(crate) initial_memory: u64,
+    /// What became of its snapshot.
+    pub(crate) snapshot: Snapshot,
+    /// The file's digest, in hexadecimal (SHA-256).
+    pub(crate) digest: String,
+}
+
 /// Compiled code, as the engine writes it. Only what a process of this program has compiled, or what the
 /// cache has found to be ours, becomes one.
 pub(crate) struct Compiled {
-    /// What the handler's memories and tables take from the start, in bytes; the length of a text that says what
-    /// became of its snapshot, and the text; the code.
+    /// The length of what is known of the code, which follows as JSON, and then the code.
     bytes: Vec<u8>,
     was_cached: bool,
 }
 
 impl Compiled {
-    /// Compiles a file in the binary format; `initial_memory` and `snapshot` go with it.
+    /// Compiles a file in the binary format; `about` goes with it.
     ///
     /// # Errors
     ///
     /// What the compiler says.
-    pub(crate) fn new(
-        engine: &Engine,
-        wasm: &[u8],
-        initial_memory: u64,
-        snapshot: &Snapshot,
-    ) -> wasmtime::Result<Self> {
+    pub(crate) fn new(engine: &Engine, wasm: &[u8], about: &About) -> wasmtime::Result<Self> {
         let code = match is_component(wasm) {
             true => engine.precompile_component(wasm)?,
             false => engine.precompile_module(wasm)?,
         };
-        let snapshot = snapshot.as_text().as_bytes();
-        let bytes = [
-            &initial_memory.to_le_bytes()[..],
-            &(snapshot.len() as u64).to_le_bytes(),
-            snapshot,
-            &code,
-        ];
+        let about = serde_json::to_vec(about)?;
+        let length = (about.len() as u64).to_le_bytes();
         Ok(Compiled {
-            bytes: bytes.concat(),
+            bytes: [&length[..], &about, &code].concat(),
             was_cached: false,
         })
     }
@@ -64,13 +65,9 @@ impl Compiled {
         compiled.parts().is_some().then_some(compiled)
     }
 
-    /// Bytes of memory, the snapshot's text, the code.
-    fn parts(&self) -> Option<(u64, &[u8], &[u8])> {
-        let (memory, rest) = self.bytes.split_first_chunk()?;
-        let (length, rest) = rest.split_first_chunk()?;
-        let length = usize::try_from(u64::from_le_bytes(*length)).ok()?;
-        let (snapshot, code) = rest.split_at_checked(length)?;
-        Some((u64::from_le_bytes(*memory), snapshot, code))
+    fn parts(&self) -> Option<(&[u8], &[u8])> {
+        let (length, rest) = self.bytes.split_first_chunk()?;
+        rest.split_at_checked(usize::try_from(u64::from_le_bytes(*length)).ok()?)
     }
 
     /// All of it.
@@ -78,19 +75,16 @@ impl Compiled {
         &self.bytes
     }
 
+    /// What is known of it.
+    pub(crate) fn about(&self) -> About {
+        let about = self
+            .parts()
+            .and_then(|(about, _)| serde_json::from_slice(about).ok());
+        about.unwrap_or_default()
+    }
+
     fn code(&self) -> &[u8] {
-        self.parts().map_or(&[], |(_, _, code)| code)
-    }
-
-    /// Bytes of the handler's memories and tables at the start.
-    pub(crate) fn initial_memory(&self) -> u64 {
-        self.parts().map_or(0, |(memory, _, _)| memory)
-    }
-
-    /// What became of its snapshot.
-    pub(crate) fn snapshot(&self) -> Snapshot {
-        let text = self.parts().map_or(&[][..], |(_, text, _)| text);
-        Snapshot::from_text(&String::from_utf8_lossy(text))
+        self.parts().map_or(&[], |(_, code)| code)
     }
 
     /// Whether it is a component's.

@@ -4,9 +4,12 @@
 //! wasmtime-wasi draws each byte of a list by itself, which would be a system call for each.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 
 use rand::rand_core::{Rng, TryRng, UnwrapErr};
 use rand::rngs::SysRng;
+
+use crate::request::Request;
 
 /// What one system call brings, in bytes.
 const AT_ONCE: usize = 1024;
@@ -16,13 +19,35 @@ const AT_ONCE: usize = 1024;
 pub(super) struct SystemRandom {
     /// Used from its end.
     left: Vec<u8>,
+    /// Whose journal has what is drawn.
+    request: Option<Arc<Request>>,
 }
 
 impl SystemRandom {
+    /// For a request.
+    pub(super) fn of(request: &Arc<Request>) -> Self {
+        SystemRandom {
+            left: Vec::new(),
+            request: Some(request.clone()),
+        }
+    }
+
+    fn fill(&mut self, bytes: &mut [u8]) {
+        let system = |bytes: &mut [u8]| {
+            UnwrapErr(SysRng).fill_bytes(bytes);
+            Ok::<_, Infallible>(())
+        };
+        let Ok(()) = match &self.request {
+            Some(request) => request.random(bytes, system),
+            None => system(bytes),
+        };
+    }
+
     fn draw<const N: usize>(&mut self) -> [u8; N] {
         if self.left.len() < N {
-            self.left.resize(AT_ONCE, 0);
-            UnwrapErr(SysRng).fill_bytes(&mut self.left);
+            let mut drawn = vec![0; AT_ONCE];
+            self.fill(&mut drawn);
+            self.left = drawn;
         }
         let mut drawn = [0; N];
         let from = self.left.len() - N;
@@ -44,7 +69,7 @@ impl TryRng for SystemRandom {
     }
 
     fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
-        UnwrapErr(SysRng).fill_bytes(bytes);
+        self.fill(bytes);
         Ok(())
     }
 }

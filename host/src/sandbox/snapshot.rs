@@ -14,6 +14,7 @@ use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
+use serde::{Deserialize, Serialize};
 use wasm_encoder::RawSection;
 use wasmparser::{DataKind, Encoding, Parser, Payload};
 use wasmtime::error::Context as _;
@@ -66,7 +67,7 @@ impl Surroundings {
 }
 
 /// What became of a module's wish for a snapshot.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Snapshot {
     /// It has none.
     #[default]
@@ -75,27 +76,6 @@ pub enum Snapshot {
     Taken,
     /// Why there is none: each request initialises its instance.
     Refused(String),
-}
-
-impl Snapshot {
-    const TAKEN: &str = "taken";
-
-    /// One line, for [`Snapshot::from_text`].
-    pub(super) fn as_text(&self) -> &str {
-        match self {
-            Snapshot::NotWanted => "",
-            Snapshot::Taken => Self::TAKEN,
-            Snapshot::Refused(why) => why,
-        }
-    }
-
-    pub(super) fn from_text(text: &str) -> Self {
-        match text {
-            "" => Snapshot::NotWanted,
-            Self::TAKEN => Snapshot::Taken,
-            why => Snapshot::Refused(why.to_owned()),
-        }
-    }
 }
 
 /// Whether a file, in the binary or the text format, could ask for a snapshot: what is compiled of it then depends

@@ -38,9 +38,13 @@ impl StdinStream for Input {
 #[async_trait]
 impl InputStream for Input {
     fn read(&mut self, size: usize) -> StreamResult<Bytes> {
-        match self.0.wait_readable(Some(Duration::ZERO)) {
-            Ok(true) => self.receive(size),
-            Ok(false) => Ok(Bytes::new()),
+        let is_there = || {
+            let is_there = self.0.wait_readable(Some(Duration::ZERO))?;
+            Ok(if is_there { vec![0] } else { Vec::new() })
+        };
+        match self.0.waited(is_there) {
+            Ok(there) if there.is_empty() => Ok(Bytes::new()),
+            Ok(_) => self.receive(size),
             Err(error) => Err(stream_error(error)),
         }
     }

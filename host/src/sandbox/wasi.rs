@@ -6,12 +6,12 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::sync::Arc;
+use std::time::Duration;
 
 use nix::libc;
-use rand::rand_core::{Rng, UnwrapErr};
-use rand::rngs::SysRng;
+use rand::rand_core::Rng;
 use wasmtime_wasi::p1::WasiP1Ctx;
-use wasmtime_wasi::{FsPerms, WasiCtxBuilder, WasiView};
+use wasmtime_wasi::{FsPerms, HostWallClock, WasiCtxBuilder, WasiView};
 
 use super::network::Reachable;
 use super::open_files::OPEN_FILES;
@@ -20,6 +20,7 @@ use super::snapshot::Surroundings;
 use super::streams::{Input, Output};
 use crate::address::{Endpoint, Transport};
 use crate::config::Grants;
+use crate::recording::Clock;
 use crate::request::{LogStream, Request};
 
 /// Resources of WASI that a guest may have at one time: files, folders, streams, pollables.
@@ -220,10 +221,14 @@ impl WasiGrants {
 
     /// What a module's initialisation sees of them; `None` where that could change.
     pub(crate) fn surroundings(&self) -> Option<Surroundings> {
-        (!self.has_folders()).then(|| Surroundings {
+        (!self.has_folders()).then(|| self.arguments_and_environment())
+    }
+
+    pub(crate) fn arguments_and_environment(&self) -> Surroundings {
+        Surroundings {
             args: self.args.clone(),
             env: self.env.clone(),
-        })
+        }
     }
 
     pub(super) fn has_folders(&self) -> bool {
@@ -253,9 +258,10 @@ impl WasiGrants {
             .allow_udp(false)
             .allow_ip_name_lookup(false)
             .max_random_size(RANDOM)
-            .secure_random(SystemRandom::default())
-            .insecure_random(SystemRandom::default())
-            .insecure_random_seed(seed())
+            .secure_random(SystemRandom::of(request))
+            .insecure_random(SystemRandom::of(request))
+            .insecure_random_seed(seed(request))
+            .wall_clock(TimeOfDay(request.clone()))
             .stderr(Output::Log(request.clone(), LogStream::Stderr))
             .args(&self.args);
         if stdio == Stdio::Connection {
@@ -274,9 +280,22 @@ impl WasiGrants {
     }
 }
 
-fn seed() -> u128 {
-    let mut system = UnwrapErr(SysRng);
-    u128::from(system.next_u64()) << 64 | u128::from(system.next_u64())
+fn seed(request: &Arc<Request>) -> u128 {
+    let mut random = SystemRandom::of(request);
+    u128::from(random.next_u64()) << 64 | u128::from(random.next_u64())
+}
+
+/// By way of the request's journal.
+struct TimeOfDay(Arc<Request>);
+
+impl HostWallClock for TimeOfDay {
+    fn resolution(&self) -> Duration {
+        Duration::from_nanos(1)
+    }
+
+    fn now(&self) -> Duration {
+        Duration::from_nanos(self.0.now(Clock::Wall))
+    }
 }
 
 fn bounded(mut wasi: WasiP1Ctx) -> WasiP1Ctx {

@@ -6,8 +6,6 @@
 
 mod poll;
 
-use std::time::SystemTime;
-
 use rand::TryRng;
 use wasmtime::{Caller, Linker};
 use wasmtime_wasi::I32Exit;
@@ -18,6 +16,7 @@ use wiggle::GuestMemory;
 use super::guest::{Guest, HOSTCALL_FUEL, guest_memory, slice, slice_mut};
 use super::wait::{self, trap};
 use super::wasi::Descriptor;
+use crate::recording::Clock;
 use crate::request::IoError;
 
 const MODULE: &str = "wasi_snapshot_preview1";
@@ -228,10 +227,15 @@ fn path_open(
         fd, lookup, path, path_len, oflags, rights, inheriting, fdflags, opened
     ))?;
     if result == errno::SUCCESS {
-        caller.data_mut().open_files.number_opened();
+        let guest = caller.data_mut();
+        guest.open_files.number_opened();
+        guest.request.not_recorded(FILES);
     }
     Ok(result)
 }
+
+/// What a recording says of a request that has opened something.
+pub(super) const FILES: &str = "files of a granted folder";
 
 /// Linux's PATH_MAX, in bytes.
 const PATH_MAX: usize = 4096;
@@ -277,12 +281,12 @@ fn clock_time_get(
 
 /// A clock's reading in nanoseconds.
 fn clock_now(guest: &Guest, clock: i32) -> Option<u64> {
-    let since = match clock {
-        0 => SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default(),
-        1 => guest.request.started().elapsed(),
+    let clock = match clock {
+        0 => Clock::Wall,
+        1 => Clock::Monotonic,
         _ => return None,
     };
-    Some(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
+    Some(guest.request.now(clock))
 }
 
 /// Asks the kernel each time: a generator in this process would be the same in a forked child.
@@ -291,7 +295,8 @@ fn random_get(mut caller: Caller<'_, Guest>, ptr: i32, len: i32) -> wasmtime::Re
     for piece in slice_mut(memory, ptr, len)?.chunks_mut(64 << 10) {
         // A byte of randomness is some ten times the work of a byte that is copied.
         guest.request.charge(10 * piece.len()).map_err(trap)?;
-        if rand::rngs::SysRng.try_fill_bytes(piece).is_err() {
+        let fill = |bytes: &mut [u8]| rand::rngs::SysRng.try_fill_bytes(bytes);
+        if guest.request.random(piece, fill).is_err() {
             return Ok(errno::IO);
         }
     }

@@ -24,7 +24,9 @@ use super::guest::Guest;
 use super::network;
 use super::open_files;
 use super::wait::{self, trap};
-use crate::request::Request;
+use super::wasi_p1::FILES;
+use crate::recording::Clock;
+use crate::request::{IoError, Request};
 
 pub(super) fn add_to_linker(l: &mut Linker<Guest>) -> wasmtime::Result<()> {
     type G = Guest;
@@ -90,20 +92,29 @@ fn waiting(guest: &mut Guest) -> Waiting<'_> {
 impl sync::io::poll::Host for Waiting<'_> {
     fn poll(&mut self, pollables: Vec<Resource<DynPollable>>) -> wasmtime::Result<Vec<u32>> {
         let count = pollables.len();
-        let poll = async_poll::Host::poll(self.table, pollables);
-        wait::block_on(&self.request, count, poll).map_err(trap)?
+        self.wait(|table, request| {
+            wait::block_on(request, count, async_poll::Host::poll(table, pollables))
+        })
     }
 }
 
 impl sync::io::poll::HostPollable for Waiting<'_> {
     fn ready(&mut self, pollable: Resource<DynPollable>) -> wasmtime::Result<bool> {
-        let ready = async_poll::HostPollable::ready(self.table, pollable);
-        wait::block_on(&self.request, 1, ready).map_err(trap)?
+        let there = self.wait(|table, request| {
+            let ready = async_poll::HostPollable::ready(table, pollable);
+            let is_ready = wait::block_on(request, 1, ready)?;
+            Ok(is_ready.map(|is_ready| if is_ready { vec![0] } else { Vec::new() }))
+        })?;
+        Ok(!there.is_empty())
     }
 
     fn block(&mut self, pollable: Resource<DynPollable>) -> wasmtime::Result<()> {
-        let block = async_poll::HostPollable::block(self.table, pollable);
-        wait::block_on(&self.request, 1, block).map_err(trap)?
+        self.wait(|table, request| {
+            let block = async_poll::HostPollable::block(table, pollable);
+            let is_there = wait::block_on(request, 1, block)?;
+            Ok(is_there.map(|()| vec![0]))
+        })?;
+        Ok(())
     }
 
     fn drop(&mut self, pollable: Resource<DynPollable>) -> wasmtime::Result<()> {
@@ -114,7 +125,7 @@ impl sync::io::poll::HostPollable for Waiting<'_> {
 /// Nanoseconds since the request's start.
 impl clocks::monotonic_clock::Host for Waiting<'_> {
     fn now(&mut self) -> wasmtime::Result<u64> {
-        Ok(nanos(self.request.started().elapsed()))
+        Ok(self.request.now(Clock::Monotonic))
     }
 
     fn resolution(&mut self) -> wasmtime::Result<u64> {
@@ -131,16 +142,30 @@ impl clocks::monotonic_clock::Host for Waiting<'_> {
 }
 
 impl Waiting<'_> {
+    /// By way of the request's journal: the numbers of what is there.
+    fn wait(
+        &mut self,
+        wait: impl FnOnce(&mut ResourceTable, &Request) -> Result<wasmtime::Result<Vec<u32>>, IoError>,
+    ) -> wasmtime::Result<Vec<u32>> {
+        let mut failed = None;
+        let there = self.request.waited(|| {
+            Ok(wait(self.table, &self.request)?.unwrap_or_else(|error| {
+                failed = Some(error);
+                Vec::new()
+            }))
+        });
+        match failed {
+            Some(error) => Err(error),
+            None => there.map_err(trap),
+        }
+    }
+
     fn subscribe(&mut self, from: Instant, nanos: u64) -> wasmtime::Result<Resource<DynPollable>> {
         // A time that the clock cannot tell never comes.
         let timer = Timer(from.checked_add(Duration::from_nanos(nanos)));
         let timer = self.table.push(timer)?;
         subscribe(self.table, timer)
     }
-}
-
-fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// A moment that is waited for; `None` never comes.
@@ -194,6 +219,7 @@ fn open_at(
             let guest = store.data_mut();
             let file = open_files::watch(table(guest).get(&descriptor)?);
             guest.open_files.opened(file);
+            request.not_recorded(FILES);
             Ok((Ok(descriptor),))
         }
         Err(error) => {

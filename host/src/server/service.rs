@@ -15,6 +15,7 @@ use crate::config::{AdmissionOptions, Limits};
 use crate::events::{self, RequestEnded};
 use crate::handler::{Ended, Failure, Handled, RequestHandler, panic_text};
 use crate::outcome::Outcome;
+use crate::recording::Recorder;
 use crate::request::{IoError, Request};
 
 /// A handler with what bounds its requests; all listeners of a service share it.
@@ -27,6 +28,7 @@ pub(crate) struct Service {
     counters: Counting,
     pub(super) hooks: Arc<dyn ServerHooks>,
     pub(super) admission: Admission,
+    recorder: Option<Recorder>,
 }
 
 impl Service {
@@ -46,7 +48,14 @@ impl Service {
             counters: Counting::default(),
             hooks,
             admission: Admission::new(AdmissionOptions::default()),
+            recorder: None,
         }
+    }
+
+    /// Records its requests.
+    pub(crate) fn recorded_by(mut self, recorder: Option<Recorder>) -> Self {
+        self.recorder = recorder;
+        self
     }
 
     /// Lets in whom the operator lets in.
@@ -73,14 +82,17 @@ impl Service {
 
     /// Numbers a request and starts its clocks.
     pub(crate) fn request(&self, transport: Transport, accepted: Accepted) -> Request {
+        let id = self.counters.get().ids.fetch_add(1, Relaxed) + 1;
+        let recorder = self.recorder.as_ref();
         Request::new(
-            self.counters.get().ids.fetch_add(1, Relaxed) + 1,
+            id,
             self.name.clone(),
             transport,
             accepted.client_address,
             accepted.connection,
             &self.limits,
         )
+        .journaled(recorder.and_then(|recorder| recorder.begin(id)))
     }
 
     /// Python's `process_request_thread`: everything that is done for one request, under every
@@ -104,12 +116,19 @@ impl Service {
             });
         let ended = end_request(&request, handled);
         // Whoever sees the connection close finds the event in the log.
-        self.log(&request, &ended);
+        let recorder = self.recorder.as_ref();
+        let record = recorder.and_then(|r| r.name(&self.name, &request, ended.outcome));
+        self.log(&request, &ended, record.as_deref());
         told(ended.outcome);
         let may_drain = request.shutdown_request();
         self.handle_error(&request, &ended);
         if may_drain {
             request.drain(self.linger);
+        }
+        // The client has its answer.
+        if let Some(recorder) = recorder {
+            let digest = handler.digest();
+            recorder.keep(record, &self.name, &self.limits, digest, &request, &ended);
         }
         close_request(request);
         ended
@@ -125,7 +144,7 @@ impl Service {
             log_dropped: 0,
             detail: Some(format!("no thread or process is to be had: {error}")),
         };
-        self.log(request, &ended);
+        self.log(request, &ended, None);
         request.shutdown_request();
         self.handle_error(request, &ended);
     }
@@ -153,10 +172,11 @@ impl Service {
             memory_peak: 0,
             log_dropped: 0,
             detail: Some(&lost.detail),
+            record: None,
         });
     }
 
-    fn log(&self, request: &Request, ended: &Ended) {
+    fn log(&self, request: &Request, ended: &Ended, record: Option<&str>) {
         events::request(&RequestEnded {
             service: &self.name,
             id: request.id(),
@@ -170,6 +190,7 @@ impl Service {
             memory_peak: ended.memory_peak,
             log_dropped: ended.log_dropped,
             detail: ended.detail.as_deref(),
+            record,
         });
     }
 }

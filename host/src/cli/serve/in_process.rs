@@ -15,6 +15,7 @@ use super::{Ended, Message, ServeArgs, listening};
 use crate::concurrency::{Concurrency, Process, Serial, Threads};
 use crate::config::ConcurrencyKind;
 use crate::handler::WasmHandler;
+use crate::recording::Keeper;
 use crate::sandbox::THREAD_STACK;
 use crate::server::{BaseServer, Control, DefaultHooks, Quota, Service, ShutdownHandle};
 
@@ -34,8 +35,11 @@ impl InProcess {
         in_flight: u32,
         sockets: Sockets,
         handler: Arc<WasmHandler>,
+        keeper: Option<&Arc<Keeper>>,
         messages: &Sender<Message>,
     ) -> anyhow::Result<Self> {
+        let recorder =
+            keeper.and_then(|keeper| args.recorder(&handler, || keeper.clone()));
         let service = Service::new(
             name,
             handler,
@@ -43,7 +47,7 @@ impl InProcess {
             args.service.linger.into(),
             Arc::new(DefaultHooks),
         );
-        let service = Arc::new(service.admitting(&args.admission));
+        let service = Arc::new(service.admitting(&args.admission).recorded_by(recorder));
         let serving = service.clone();
         let process: Arc<Process> = Arc::new(move |request, told| {
             serving.process_request_thread(request, told);

@@ -26,12 +26,13 @@ use super::orphans::Orphans;
 use super::sockets::Sockets;
 use super::{Message, PATIENCE, Reason, listening, receive_until};
 use crate::cli::fork_loop::{
-    ACCEPTING, GUEST_LINE, Inherited, LINE, STOP, grant_arguments, ignore_signals,
+    ACCEPTING, GUEST_LINE, Inherited, LINE, PIECE, Pieces, STOP, grant_arguments, ignore_signals,
 };
 use crate::cli::log;
 use crate::cli::this_program::this_program;
 use crate::concurrency::{CUT, Table};
 use crate::events;
+use crate::recording::{Keeper, Sink};
 use crate::server::Listener;
 
 /// How long to wait before a process that died is started again: twice as long each time, until one
@@ -53,6 +54,7 @@ pub(super) struct Supervisor {
     logs: Vec<(u64, Receiver<()>)>,
     /// The quota of requests is.
     is_used_up: bool,
+    keeper: Option<Arc<Keeper>>,
     messages: Sender<Message>,
 }
 
@@ -89,6 +91,7 @@ impl Supervisor {
         in_flight: u32,
         sockets: Sockets,
         handler: Shared,
+        keeper: Option<Arc<Keeper>>,
         messages: Sender<Message>,
     ) -> anyhow::Result<Self> {
         // Children whose loop dies become ours.
@@ -111,6 +114,7 @@ impl Supervisor {
             orphans: Orphans::new(service),
             logs: Vec::new(),
             is_used_up: false,
+            keeper,
             messages,
         };
         for serves in 0..supervisor.listeners.len() {
@@ -148,12 +152,12 @@ impl Supervisor {
         self.started += 1;
         let number = self.started;
         let (finished, log) = mpsc::channel();
-        let messages = self.messages.clone();
+        let (messages, keeper) = (self.messages.clone(), self.keeper.clone());
         thread::Builder::new()
             .name(format!("log of {}", child.id()))
             .stack_size(512 << 10)
             .spawn(move || {
-                pass_on(&ours, number, &messages);
+                pass_on(&ours, number, keeper.as_deref(), &messages);
                 drop(finished);
             })
             .context("no thread is to be had for a process's log")?;
@@ -373,7 +377,13 @@ impl Loop {
 const LONGEST_MESSAGE: usize = 256 << 10;
 
 /// Passes on what a loop and its children say, until none of them is left.
-fn pass_on(channel: &OwnedFd, number: u64, messages: &Sender<Message>) {
+fn pass_on(
+    channel: &OwnedFd,
+    number: u64,
+    keeper: Option<&Keeper>,
+    messages: &Sender<Message>,
+) {
+    let mut pieces = Pieces::default();
     let mut buffer = vec![0; LONGEST_MESSAGE];
     loop {
         let length = match recv(channel.as_raw_fd(), &mut buffer, MsgFlags::empty()) {
@@ -385,6 +395,11 @@ fn pass_on(channel: &OwnedFd, number: u64, messages: &Sender<Message>) {
         match buffer[..length] {
             [LINE, ref line @ ..] => log::line(log::Of::Host, line),
             [GUEST_LINE, ref line @ ..] => log::line(log::Of::Guest, line),
+            [PIECE, ref piece @ ..] => {
+                if let (Some(recording), Some(keeper)) = (pieces.add(piece), keeper) {
+                    keeper.keep(recording);
+                }
+            }
             [ACCEPTING] => drop(messages.send(Message::Accepting(number))),
             ref said => events::fork_said(String::from_utf8_lossy(said).trim_end()),
         }

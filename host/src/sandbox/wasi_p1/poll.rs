@@ -10,6 +10,7 @@ use super::super::guest::{Guest, guest_memory, slice, slice_mut};
 use super::super::wait::{self, trap};
 use super::super::wasi::Descriptor;
 use super::{clock_now, errno};
+use crate::request::{IoError, Request};
 
 /// Sizes of preview 1's `subscription` and `event`, in bytes.
 const SUBSCRIPTION: usize = 48;
@@ -63,17 +64,16 @@ pub(super) fn poll_oneoff(
         .collect::<wasmtime::Result<Vec<_>>>()?;
     // The room for the events is looked at before anything is waited for.
     slice_mut(memory, events, (count * EVENT as u32).cast_signed())?;
-    let started = guest.request.started().elapsed();
-    let input_is_ready = wait_for_one(guest, &subscriptions)?;
-    let passed = guest.request.started().elapsed() - started;
+    let request = guest.request.clone();
+    let there = request
+        .waited(|| wait_for_one(&request, &subscriptions))
+        .map_err(trap)?;
     let mut ready = 0;
-    for subscription in &subscriptions {
+    // Of a recording that a person has changed a number can be any.
+    for subscription in there.iter().filter_map(|at| subscriptions.get(*at as usize)) {
         let error = match subscription.waits {
-            Waits::Time(time) if time <= passed => errno::SUCCESS,
-            Waits::Input if input_is_ready => errno::SUCCESS,
-            Waits::Ready => errno::SUCCESS,
             Waits::Failed(error) => error,
-            Waits::Time(_) | Waits::Input => continue,
+            _ => errno::SUCCESS,
         };
         let at = events.wrapping_add((ready * EVENT) as i32);
         let event = slice_mut(memory, at, EVENT as i32)?;
@@ -89,8 +89,31 @@ pub(super) fn poll_oneoff(
     Ok(errno::SUCCESS)
 }
 
-/// Waits for the nearest of the subscriptions; `true` where `rfile` is readable.
-fn wait_for_one(guest: &Guest, subscriptions: &[Subscription]) -> wasmtime::Result<bool> {
+/// Waits for the nearest of the subscriptions; the numbers of all that are there then.
+fn wait_for_one(
+    request: &Request,
+    subscriptions: &[Subscription],
+) -> Result<Vec<u32>, IoError> {
+    let started = request.started().elapsed();
+    let input_is_ready = wait_for_nearest(request, subscriptions)?;
+    let passed = request.started().elapsed() - started;
+    let is_there = |subscription: &Subscription| match subscription.waits {
+        Waits::Time(time) => time <= passed,
+        Waits::Input => input_is_ready,
+        Waits::Ready | Waits::Failed(_) => true,
+    };
+    let numbered = (0..).zip(subscriptions);
+    Ok(numbered
+        .filter(|(_, subscription)| is_there(subscription))
+        .map(|(number, _)| number)
+        .collect())
+}
+
+/// `true` where `rfile` is readable.
+fn wait_for_nearest(
+    request: &Request,
+    subscriptions: &[Subscription],
+) -> Result<bool, IoError> {
     let mut nearest = None::<Duration>;
     let mut input = false;
     for subscription in subscriptions {
@@ -105,9 +128,9 @@ fn wait_for_one(guest: &Guest, subscriptions: &[Subscription]) -> wasmtime::Resu
         nearest = Some(nearest.map_or(time, |nearest| nearest.min(time)));
     }
     if input {
-        return guest.request.wait_readable(nearest).map_err(trap);
+        return request.wait_readable(nearest);
     }
-    guest.request.sleep(nearest).map_err(trap)?;
+    request.sleep(nearest)?;
     Ok(false)
 }
 

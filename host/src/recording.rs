@@ -1,0 +1,196 @@
+//! What a request was given and what came of it, so that it can be run again without its client.
+//!
+//! A recording has every result of the host that a handler could not compute by itself: what was received and in
+//! which pieces, what failed and why, readings of clocks, random bytes, what a poll said; and what the handler made
+//! of it: what it sent and printed, and how it ended. [`Journal`] takes it down while a request runs, and gives it
+//! back when it runs again. `docs/recordings.md` is the format.
+
+mod bytes;
+mod compare;
+mod format;
+mod journal;
+mod keeper;
+mod player;
+mod recorder;
+
+use serde::{Deserialize, Serialize};
+
+use bytes::Bytes;
+pub(crate) use compare::differences;
+pub(crate) use journal::{Clock, Fail, Journal};
+pub(crate) use keeper::{Content, Keeper, Kept, prepare_folder};
+pub(crate) use recorder::{Recorder, Sink, recording};
+
+use crate::config::Limits;
+
+/// The version of the format.
+const VERSION: u32 = 1;
+
+/// One request.
+#[derive(Clone, Debug)]
+pub(crate) struct Recording {
+    pub(crate) header: Header,
+    pub(crate) events: Vec<Timed>,
+}
+
+/// The first line.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Header {
+    /// The version of the format.
+    pub(crate) recording: u32,
+    /// That of the program.
+    pub(crate) sandsock: String,
+    /// When it was made: UTC, RFC 3339.
+    pub(crate) time: String,
+    pub(crate) service: String,
+    pub(crate) id: u64,
+    /// `tcp`, `udp`, `unix`, `unixgram`.
+    pub(crate) transport: String,
+    pub(crate) client: String,
+    pub(crate) server: String,
+    pub(crate) handler: HandlerFile,
+    pub(crate) limits: LimitsInForce,
+    /// Events that there was no room for: it cannot be replayed to its end.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) dropped: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
+/// What served.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct HandlerFile {
+    /// Its path, as the server was given it.
+    pub(crate) file: String,
+    /// The digest of what was in it, in hexadecimal.
+    pub(crate) sha256: String,
+    pub(crate) args: Vec<String>,
+    pub(crate) env: Vec<(String, String)>,
+}
+
+/// Milliseconds and bytes; none for a limit that was switched off.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct LimitsInForce {
+    deadline_ms: Option<u64>,
+    idle_timeout_ms: Option<u64>,
+    cpu_ms: Option<u64>,
+    memory: Option<u64>,
+    input: Option<u64>,
+    output: Option<u64>,
+    log: Option<u64>,
+}
+
+impl From<&Limits> for LimitsInForce {
+    fn from(limits: &Limits) -> Self {
+        let millis = |duration: std::time::Duration| {
+            u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+        };
+        LimitsInForce {
+            deadline_ms: limits.deadline.map(millis),
+            idle_timeout_ms: limits.idle_timeout.map(millis),
+            cpu_ms: limits.cpu.map(millis),
+            memory: limits.memory,
+            input: limits.input,
+            output: limits.output,
+            log: limits.log,
+        }
+    }
+}
+
+impl From<&LimitsInForce> for Limits {
+    fn from(limits: &LimitsInForce) -> Self {
+        use std::time::Duration;
+        Limits {
+            deadline: limits.deadline_ms.map(Duration::from_millis),
+            idle_timeout: limits.idle_timeout_ms.map(Duration::from_millis),
+            cpu: limits.cpu_ms.map(Duration::from_millis),
+            memory: limits.memory,
+            input: limits.input,
+            output: limits.output,
+            log: limits.log,
+        }
+    }
+}
+
+/// One of the lines behind the first: something that happened, so many microseconds after the request's start.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Timed {
+    pub(crate) at: u64,
+    #[serde(flatten)]
+    pub(crate) event: Event,
+}
+
+/// What can happen in a request.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Event {
+    /// What one receive has brought; nothing is the end of input.
+    Received(Bytes),
+    ReceiveFailed(Fail),
+    /// What the system took of what the handler wrote.
+    Sent(Bytes),
+    SendFailed(Fail),
+    /// What a datagram had collected became a packet.
+    Flushed,
+    FlushFailed(Fail),
+    Clock(Clock, u64),
+    Random(Bytes),
+    /// Which of the things that it waited for were there, by their number.
+    Ready(Vec<u32>),
+    WaitFailed(Fail),
+    Printed(Printed, Bytes),
+    /// Something that a replay cannot give: what.
+    NotRecorded(String),
+    Ended(End),
+}
+
+/// Where the handler printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Printed {
+    Stdout,
+    Stderr,
+}
+
+/// How it ended, in the words of the log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct End {
+    pub(crate) outcome: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) detail: Option<String>,
+    pub(crate) duration_us: u64,
+    pub(crate) cpu_us: u64,
+    pub(crate) memory_peak: u64,
+}
+
+impl Recording {
+    /// What a replay cannot give the handler, each in a line.
+    pub(crate) fn not_replayed(&self) -> Vec<String> {
+        let mut notes: Vec<String> = self
+            .events
+            .iter()
+            .filter_map(|timed| match &timed.event {
+                Event::NotRecorded(what) => Some(format!("note: not recorded: {what}")),
+                _ => None,
+            })
+            .collect();
+        if self.header.dropped > 0 {
+            notes.push(format!(
+                "note: the recording has no room for {} events",
+                self.header.dropped
+            ));
+        }
+        notes
+    }
+
+    /// How the request ended.
+    pub(crate) fn end(&self) -> Option<&End> {
+        self.events.iter().rev().find_map(|timed| match &timed.event {
+            Event::Ended(end) => Some(end),
+            _ => None,
+        })
+    }
+}

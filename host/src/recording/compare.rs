@@ -1,0 +1,109 @@
+//! Where a request that ran again differs from its recording.
+
+use super::{Event, Printed, Recording};
+
+/// What is shown of bytes that differ.
+const SHOWN: usize = 60;
+
+/// Each difference in one line; none where the handler did the same.
+pub(crate) fn differences(recorded: &Recording, replayed: &Recording) -> Vec<String> {
+    let mut found = Vec::new();
+    let outcome = |recording: &Recording| {
+        recording
+            .end()
+            .map_or("none", |end| &end.outcome)
+            .to_owned()
+    };
+    let [was, is] = [outcome(recorded), outcome(replayed)];
+    if was != is {
+        let detail = replayed.end().and_then(|end| end.detail.as_deref());
+        found.push(format!("outcome: was {was}, is {is}{}", because(detail)));
+    } else {
+        let detail = |recording: &Recording| {
+            let detail = recording.end().and_then(|end| end.detail.as_deref());
+            detail.and_then(|text| text.lines().next()).map(str::to_owned)
+        };
+        let [was, is] = [detail(recorded), detail(replayed)];
+        if was != is {
+            let shown = |detail: Option<String>| detail.unwrap_or_else(|| "nothing".to_owned());
+            found.push(format!("detail: was {}, is {}", shown(was), shown(is)));
+        }
+    }
+    let [was, is] = [recorded, replayed].map(packets);
+    if was.len() != is.len() {
+        found.push(format!("datagrams: were {}, are {}", was.len(), is.len()));
+    }
+    for (number, (was, is)) in was.iter().zip(&is).enumerate() {
+        let what = match is_of_packets(recorded) {
+            true => format!("datagram {}", number + 1),
+            false => "answer".to_owned(),
+        };
+        found.extend(difference(&what, was, is));
+    }
+    for (stream, name) in [(Printed::Stdout, "stdout"), (Printed::Stderr, "stderr")] {
+        let [was, is] = [recorded, replayed].map(|recording| printed(recording, stream));
+        found.extend(difference(name, &was, &is));
+    }
+    found
+}
+
+fn because(detail: Option<&str>) -> String {
+    let line = detail.and_then(|detail| detail.lines().next());
+    line.map_or(String::new(), |line| format!(" ({line})"))
+}
+
+fn is_of_packets(recording: &Recording) -> bool {
+    recording.header.transport.starts_with("u") && recording.header.transport != "unix"
+}
+
+/// What was sent: as packets, or all of it.
+fn packets(recording: &Recording) -> Vec<Vec<u8>> {
+    let mut packets = vec![Vec::new()];
+    for timed in &recording.events {
+        match &timed.event {
+            Event::Sent(bytes) => {
+                if let Some(packet) = packets.last_mut() {
+                    packet.extend_from_slice(&bytes.0);
+                }
+            }
+            Event::Flushed if is_of_packets(recording) => packets.push(Vec::new()),
+            _ => {}
+        }
+    }
+    // Where nothing was collected nothing was sent.
+    if is_of_packets(recording) {
+        packets.retain(|packet| !packet.is_empty());
+    }
+    packets
+}
+
+fn printed(recording: &Recording, wanted: Printed) -> Vec<u8> {
+    let mut all = Vec::new();
+    for timed in &recording.events {
+        if let Event::Printed(stream, bytes) = &timed.event
+            && *stream == wanted
+        {
+            all.extend_from_slice(&bytes.0);
+        }
+    }
+    all
+}
+
+fn difference(what: &str, was: &[u8], is: &[u8]) -> Option<String> {
+    if was == is {
+        return None;
+    }
+    let same = was.iter().zip(is).take_while(|(was, is)| was == is).count();
+    // Some of what is the same, to be recognised by.
+    let from = same.saturating_sub(SHOWN / 4);
+    let shown = |bytes: &[u8]| {
+        let piece = &bytes[from..bytes.len().min(from + SHOWN)];
+        let end = if bytes.len() > from + SHOWN { "…" } else { "" };
+        format!("\"{}{end}\"", piece.escape_ascii())
+    };
+    Some(format!(
+        "{what}: differs from byte {same}: was {}, is {}",
+        shown(was),
+        shown(is)
+    ))
+}

@@ -1,0 +1,87 @@
+//! A recording as a file: a JSON object a line, the header first.
+
+use std::io::{BufRead, Write};
+
+use super::{Header, Recording, Timed, VERSION};
+
+/// Longer lines and larger files were not made by us, in bytes.
+const LONGEST_FILE: u64 = 256 << 20;
+
+/// Why a file is no recording.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum FormatError {
+    #[error("line {line} is not what a recording has there: {problem}")]
+    Line { line: usize, problem: String },
+    #[error("it is of version {0} of the format, and this sandsock knows {VERSION}: use a newer one")]
+    Newer(u64),
+    #[error("it is empty")]
+    Empty,
+    #[error("{0}")]
+    Read(#[from] std::io::Error),
+}
+
+impl Recording {
+    /// # Errors
+    ///
+    /// What writing says.
+    pub(crate) fn write(&self, mut to: impl Write) -> std::io::Result<()> {
+        serde_json::to_writer(&mut to, &self.header)?;
+        to.write_all(b"\n")?;
+        for timed in &self.events {
+            serde_json::to_writer(&mut to, timed)?;
+            to.write_all(b"\n")?;
+        }
+        Ok(())
+    }
+
+    /// Its bytes as a file.
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        // A vector takes all that is written to it.
+        let _ = self.write(&mut bytes);
+        bytes
+    }
+
+    /// All that are in a file, one behind the other.
+    ///
+    /// # Errors
+    ///
+    /// Where it is not what a recording is.
+    pub(crate) fn read_all(from: impl BufRead) -> Result<Vec<Self>, FormatError> {
+        let mut recordings: Vec<Recording> = Vec::new();
+        for (number, line) in from.take(LONGEST_FILE).lines().enumerate() {
+            let line = line?;
+            let wrong = |error: serde_json::Error| FormatError::Line {
+                line: number + 1,
+                problem: error.to_string(),
+            };
+            if line.trim().is_empty() {
+                continue;
+            }
+            if let Some(recording) = recordings.last_mut()
+                && !line.starts_with(HEADER)
+            {
+                let timed = serde_json::from_str::<Timed>(&line).map_err(wrong)?;
+                recording.events.push(timed);
+                continue;
+            }
+            let value: serde_json::Value = serde_json::from_str(&line).map_err(wrong)?;
+            if let Some(version) = value["recording"].as_u64()
+                && version != u64::from(VERSION)
+            {
+                return Err(FormatError::Newer(version));
+            }
+            recordings.push(Recording {
+                header: serde_json::from_value::<Header>(value).map_err(wrong)?,
+                events: Vec::new(),
+            });
+        }
+        match recordings.is_empty() {
+            true => Err(FormatError::Empty),
+            false => Ok(recordings),
+        }
+    }
+}
+
+/// How the first line of a recording begins.
+const HEADER: &str = "{\"recording\":";

@@ -1,0 +1,258 @@
+//! The folder of recordings: private, bounded, and written by a thread of its own, so that no request waits for a
+//! disk. Where the disk is full or slow, recordings are lost, and it is said.
+
+use std::collections::VecDeque;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use super::recorder::{ENDING, file_name};
+use super::{Recording, Sink};
+use crate::config::RecordOptions;
+use crate::events;
+use crate::request::lock;
+
+/// Recordings that wait to be written; more are lost.
+const WAITING: usize = 256;
+
+/// A file of many recordings is followed by another one when it is larger, in bytes.
+const LARGEST: u64 = 1 << 20;
+
+/// Losses are told once in so long.
+const TOLD_AGAIN: Duration = Duration::from_secs(1);
+
+/// How a file's name begins that is being written.
+const UNFINISHED: &str = ".sandsock-";
+
+/// Why a folder is not used for recordings.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot keep recordings in {}: {problem}", folder.display())]
+pub(crate) struct KeeperError {
+    folder: PathBuf,
+    problem: String,
+}
+
+/// Makes the folder, for its owner only, where it is not there.
+///
+/// # Errors
+///
+/// It cannot be made, or others could read or write what is in it.
+pub(crate) fn prepare_folder(folder: &Path) -> Result<(), KeeperError> {
+    let fail = |problem: String| KeeperError {
+        folder: folder.to_owned(),
+        problem,
+    };
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .map_err(|error| fail(error.to_string()))?;
+    let found = fs::metadata(folder).map_err(|error| fail(error.to_string()))?;
+    if found.uid() != nix::unistd::geteuid().as_raw() || found.mode() & 0o077 != 0 {
+        return Err(fail(
+            "it has to belong to the user that serves, with mode 0700, since recordings hold what clients send: `chown` and `chmod 700` it".to_owned(),
+        ));
+    }
+    Ok(())
+}
+
+/// What waits to be written.
+pub(crate) struct Kept {
+    /// The name of its file; none of a success, which has no file of its own.
+    pub(crate) name: Option<String>,
+    pub(crate) content: Content,
+}
+
+pub(crate) enum Content {
+    Recording(Box<Recording>),
+    /// From another process, as it is to be in the file.
+    Bytes(Vec<u8>),
+}
+
+/// Writes recordings into a folder.
+pub(crate) struct Keeper {
+    queue: Mutex<Option<SyncSender<Kept>>>,
+    lost: AtomicU64,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Keeper {
+    /// Starts writing.
+    ///
+    /// # Errors
+    ///
+    /// The folder cannot be read, or no thread is to be had.
+    pub(crate) fn start(folder: &Path, options: &RecordOptions) -> io::Result<Self> {
+        let (queue, waiting) = mpsc::sync_channel(WAITING);
+        let mut folder = Folder::new(folder, options)?;
+        let thread = thread::Builder::new()
+            .name("recordings".to_owned())
+            .spawn(move || folder.write_all(&waiting))?;
+        Ok(Keeper {
+            queue: Mutex::new(Some(queue)),
+            lost: AtomicU64::new(0),
+            thread: Mutex::new(Some(thread)),
+        })
+    }
+
+    /// Writes what is left.
+    pub(crate) fn finish(&self) {
+        drop(lock(&self.queue).take());
+        if let Some(thread) = lock(&self.thread).take() {
+            // Where it panicked that was told.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Sink for Keeper {
+    fn keep(&self, kept: Kept) {
+        let queue = lock(&self.queue);
+        let is_lost = queue
+            .as_ref()
+            .is_none_or(|queue| queue.try_send(kept).is_err());
+        if is_lost {
+            let lost = self.lost.fetch_add(1, Relaxed) + 1;
+            if lost.is_power_of_two() {
+                events::warning(&format!(
+                    "{lost} recordings were lost so far: they come faster than they are written"
+                ));
+            }
+        }
+    }
+}
+
+struct Folder {
+    path: PathBuf,
+    /// Files, and bytes in them, that are kept at most.
+    most: usize,
+    most_bytes: u64,
+    /// What is there, the oldest first, and its bytes.
+    kept: VecDeque<(String, u64)>,
+    bytes: u64,
+    /// Where recordings of successes are put one behind the other.
+    open: Option<(File, u64)>,
+    told: Option<Instant>,
+    lost: u64,
+}
+
+impl Folder {
+    fn new(path: &Path, options: &RecordOptions) -> io::Result<Self> {
+        let mut kept: Vec<(String, u64)> = fs::read_dir(path)?
+            .filter_map(|file| {
+                let file = file.ok()?;
+                let name = file.file_name().into_string().ok()?;
+                // Only what has the name of a recording is ours to remove.
+                let is_ours =
+                    name.ends_with(ENDING) && name.starts_with(|c: char| c.is_ascii_digit());
+                is_ours.then_some((name, file.metadata().ok()?.len()))
+            })
+            .collect();
+        kept.sort();
+        Ok(Folder {
+            path: path.to_owned(),
+            most: options.record_max as usize,
+            most_bytes: options.record_size.get().map_or(u64::MAX, |size| size.0),
+            bytes: kept.iter().map(|(_, size)| size).sum(),
+            kept: kept.into(),
+            open: None,
+            told: None,
+            lost: 0,
+        })
+    }
+
+    fn write_all(&mut self, waiting: &Receiver<Kept>) {
+        while let Ok(kept) = waiting.recv() {
+            if let Err(error) = self.write(kept) {
+                self.failed(&error);
+            }
+        }
+    }
+
+    fn write(&mut self, kept: Kept) -> io::Result<()> {
+        let bytes = match kept.content {
+            Content::Recording(recording) => recording.to_bytes(),
+            Content::Bytes(bytes) => bytes,
+        };
+        match kept.name {
+            Some(name) => self.write_file(name, &bytes),
+            None => self.append(&bytes),
+        }
+    }
+
+    /// A file of its own. Whoever reads sees the whole of it or none.
+    fn write_file(&mut self, name: String, bytes: &[u8]) -> io::Result<()> {
+        self.make_room(bytes.len());
+        let mut file = tempfile::Builder::new()
+            .prefix(UNFINISHED)
+            .tempfile_in(&self.path)?;
+        file.write_all(bytes)?;
+        file.persist(self.path.join(&name))?;
+        self.kept.push_back((name, bytes.len() as u64));
+        self.bytes += bytes.len() as u64;
+        Ok(())
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.make_room(bytes.len());
+        let is_full = |(_, size): &(File, u64)| *size > LARGEST;
+        if self.open.as_ref().is_none_or(is_full) {
+            let name = file_name("ok", None);
+            let mut options = OpenOptions::new();
+            let file = options.create_new(true).append(true).mode(0o600);
+            self.open = Some((file.open(self.path.join(&name))?, 0));
+            self.kept.push_back((name, 0));
+        }
+        let Some((file, size)) = &mut self.open else {
+            return Ok(());
+        };
+        let written = file.write_all(bytes);
+        if written.is_err() {
+            // What of it is there would make the next one unreadable.
+            let _ = file.set_len(*size);
+            return written;
+        }
+        *size += bytes.len() as u64;
+        self.bytes += bytes.len() as u64;
+        let newest = self.kept.iter_mut().rev();
+        for (_, kept) in newest.filter(|(name, _)| name.contains("-ok.")).take(1) {
+            *kept = *size;
+        }
+        Ok(())
+    }
+
+    /// The oldest go until there is room for one more.
+    fn make_room(&mut self, wanted: usize) {
+        let wanted = wanted as u64;
+        while self.kept.len() >= self.most || self.bytes + wanted > self.most_bytes {
+            let Some((name, size)) = self.kept.pop_front() else {
+                break;
+            };
+            if self.kept.iter().all(|(name, _)| !name.contains("-ok.")) {
+                self.open = None;
+            }
+            // Somebody else may have been faster.
+            let _ = fs::remove_file(self.path.join(name));
+            self.bytes -= size;
+        }
+    }
+
+    fn failed(&mut self, error: &io::Error) {
+        self.lost += 1;
+        if self.told.is_none_or(|told| told.elapsed() >= TOLD_AGAIN) {
+            events::warning(&format!(
+                "{} recordings could not be written to {}: {error}",
+                self.lost,
+                self.path.display()
+            ));
+            self.told = Some(Instant::now());
+            self.lost = 0;
+        }
+    }
+}
