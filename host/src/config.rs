@@ -235,7 +235,12 @@ pub struct RecordOptions {
     #[arg(long, value_name = "DIR")]
     pub record: Option<PathBuf>,
     /// Which requests: those that fail, all, or one in N
-    #[arg(long, value_name = "fail|all|1/N", default_value_t, requires = "record")]
+    #[arg(
+        long,
+        value_name = "fail|all|1/N",
+        default_value_t,
+        requires = "record"
+    )]
     pub record_when: RecordWhen,
     /// Files that are kept; the oldest go first
     #[arg(long, value_name = "N", default_value_t = Self::default().record_max, value_parser = positive_count, requires = "record")]

@@ -7,6 +7,7 @@
 
 mod bytes;
 mod compare;
+mod folders;
 mod format;
 mod journal;
 mod keeper;
@@ -15,13 +16,15 @@ mod recorder;
 
 use serde::{Deserialize, Serialize};
 
-use bytes::Bytes;
+pub(crate) use bytes::Bytes;
 pub(crate) use compare::differences;
+pub(crate) use folders::restore;
 pub(crate) use journal::{Clock, Fail, Journal};
 pub(crate) use keeper::{Content, Keeper, Kept, prepare_folder};
 pub(crate) use recorder::{Recorder, Sink, recording};
 
 use crate::config::Limits;
+use crate::sandbox::snapshot::Origin;
 
 /// The version of the format.
 const VERSION: u32 = 1;
@@ -69,6 +72,12 @@ pub(crate) struct HandlerFile {
     pub(crate) sha256: String,
     pub(crate) args: Vec<String>,
     pub(crate) env: Vec<(String, String)>,
+    /// The guest's names of granted folders, and whether it may write there.
+    #[serde(default)]
+    pub(crate) dirs: Vec<(String, bool)>,
+    /// What its snapshot started from, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) snapshot: Option<Origin>,
 }
 
 /// Milliseconds and bytes; none for a limit that was switched off.
@@ -85,9 +94,8 @@ pub(crate) struct LimitsInForce {
 
 impl From<&Limits> for LimitsInForce {
     fn from(limits: &Limits) -> Self {
-        let millis = |duration: std::time::Duration| {
-            u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-        };
+        let millis =
+            |duration: std::time::Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         LimitsInForce {
             deadline_ms: limits.deadline.map(millis),
             idle_timeout_ms: limits.idle_timeout.map(millis),
@@ -142,9 +150,41 @@ pub(crate) enum Event {
     Ready(Vec<u32>),
     WaitFailed(Fail),
     Printed(Printed, Bytes),
+    /// What lay in a granted folder that it opened, or could open.
+    Folder {
+        folder: String,
+        path: String,
+        entries: Vec<Entry>,
+    },
+    /// What was in a file that it opened.
+    File {
+        folder: String,
+        path: String,
+        /// Seconds since 1970.
+        modified: i64,
+        content: Bytes,
+    },
     /// Something that a replay cannot give: what.
     NotRecorded(String),
     Ended(End),
+}
+
+/// What lies in a folder.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Entry {
+    pub(crate) name: String,
+    pub(crate) kind: EntryKind,
+    /// Bytes of a file.
+    pub(crate) size: u64,
+    /// Seconds since 1970.
+    pub(crate) modified: i64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum EntryKind {
+    File,
+    Folder,
 }
 
 /// Where the handler printed.
@@ -188,9 +228,12 @@ impl Recording {
 
     /// How the request ended.
     pub(crate) fn end(&self) -> Option<&End> {
-        self.events.iter().rev().find_map(|timed| match &timed.event {
-            Event::Ended(end) => Some(end),
-            _ => None,
-        })
+        self.events
+            .iter()
+            .rev()
+            .find_map(|timed| match &timed.event {
+                Event::Ended(end) => Some(end),
+                _ => None,
+            })
     }
 }

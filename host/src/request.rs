@@ -14,9 +14,9 @@ mod io_error;
 mod journaled;
 mod lookahead;
 mod offline;
-mod replaying;
 #[cfg(test)]
 mod properties;
+mod replaying;
 mod stream;
 
 use std::io;

@@ -11,6 +11,7 @@ mod memory;
 mod network;
 mod open_files;
 mod random;
+mod recorded_files;
 pub(crate) mod snapshot;
 mod streams;
 mod ticker;

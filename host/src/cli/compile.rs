@@ -53,7 +53,9 @@ const INVALID: u8 = 3;
 pub(super) fn main(args: CompileArgs) -> anyhow::Result<ExitCode> {
     let file = shared(take(args.file)?)?;
     let surroundings = match args.surroundings {
-        Some(memory) => Some(Surroundings::from_bytes(&shared(take(memory)?)?)?),
+        Some(memory) => Some(serde_json::from_slice::<Surroundings>(&shared(take(
+            memory,
+        )?)?)?),
         None => None,
     };
     let engine = Engines::compiling(Ticker::Thread).map_err(anyhow::Error::from)?;

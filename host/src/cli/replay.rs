@@ -18,10 +18,10 @@ use super::compile::CompileProcess;
 use super::log::{self, LogArgs};
 use super::{LoadArgs, Usage};
 use crate::address::{Endpoint, Transport};
-use crate::config::{EnvGrant, Grants, Limits};
+use crate::config::{DirGrant, EnvGrant, Grants, Limits};
 use crate::handler::{Loader, WasmHandler};
 use crate::harden::Harden;
-use crate::recording::{HandlerFile, Journal, Recording, differences, recording};
+use crate::recording::{HandlerFile, Journal, Recording, differences, recording, restore};
 use crate::request::{Replaying, Request, lock};
 use crate::sandbox::THREAD_STACK;
 use crate::server::{DefaultHooks, Service};
@@ -63,7 +63,12 @@ pub(super) fn main(args: ReplayArgs) -> anyhow::Result<ExitCode> {
         let path = args.handler.clone().unwrap_or_else(|| file.into());
         let replayed = player.play(recorded, &path)?;
         are_same &= replayed.is_same();
-        writeln!(stdout, "request {}: {}", recorded.header.id, replayed.report())?;
+        writeln!(
+            stdout,
+            "request {}: {}",
+            recorded.header.id,
+            replayed.report()
+        )?;
         if args.verbose {
             replayed.recording.write(&mut stdout)?;
         }
@@ -101,7 +106,9 @@ impl Replayed {
             return format!("the same: {outcome}");
         }
         let lines = self.differences.iter().chain(&self.notes);
-        lines.fold("differs".to_owned(), |report, line| format!("{report}\n  {line}"))
+        lines.fold("differs".to_owned(), |report, line| {
+            format!("{report}\n  {line}")
+        })
     }
 }
 
@@ -123,11 +130,24 @@ impl Player {
     }
 
     /// With what the service had: the limits, arguments and environment that are in the recording.
-    fn handler(&self, recorded: &Recording, path: &Path) -> anyhow::Result<Arc<WasmHandler>> {
+    fn handler(
+        &self,
+        recorded: &Recording,
+        path: &Path,
+        dir: Vec<DirGrant>,
+    ) -> anyhow::Result<Arc<WasmHandler>> {
         let header = &recorded.header;
         let limits = Limits::from(&header.limits);
-        let HandlerFile { args, env, .. } = &header.handler;
-        let key = format!("{path:?} {:?} {args:?} {env:?}", limits.memory);
+        let HandlerFile {
+            args,
+            env,
+            snapshot,
+            ..
+        } = &header.handler;
+        let key = format!(
+            "{path:?} {:?} {args:?} {env:?} {dir:?} {snapshot:?}",
+            limits.memory
+        );
         let mut loaded = lock(&self.loaded);
         if let Some(handler) = loaded.get(&key) {
             return Ok(handler.clone());
@@ -137,15 +157,22 @@ impl Player {
             value: value.clone(),
         });
         let loader = Loader {
-            max_size: self.load.options.max_handler_size.get().map_or(u64::MAX, |s| s.0),
+            max_size: self
+                .load
+                .options
+                .max_handler_size
+                .get()
+                .map_or(u64::MAX, |s| s.0),
             memory_limit: limits.memory,
             cache: self.load.cache()?,
             grants: Grants {
                 env: env.collect(),
                 args: args.iter().skip(1).cloned().collect(),
+                dir,
                 ..Grants::default()
             },
             instances: self.instances,
+            origin: snapshot.clone(),
             ..Loader::new(path)
         };
         let compiler = CompileProcess::new(&self.load.options, Harden::default());
@@ -157,10 +184,15 @@ impl Player {
     }
 
     fn play(&self, recorded: &Recording, path: &Path) -> anyhow::Result<Replayed> {
-        let handler = self.handler(recorded, path)?;
+        let (_home, folders) =
+            restore(recorded).context("the granted folders cannot be restored")?;
+        let handler = self.handler(recorded, path, folders)?;
         let header = &recorded.header;
         let Some(transport) = Transport::by_scheme(&header.transport) else {
-            bail!("the recording has transport {:?}: there is none", header.transport);
+            bail!(
+                "the recording has transport {:?}: there is none",
+                header.transport
+            );
         };
         let limits = Limits::from(&header.limits);
         let service = Service::new(

@@ -45,15 +45,18 @@ impl Compiler for InProcess {
         let wasm = binary(source.file, source.path)?;
         let (snapshot, initialised) =
             initialised(&wasm, source.surroundings.as_ref(), source.ticker);
-        let wasm = initialised.map_or(wasm, Cow::Owned);
+        let (origin, wasm) = match initialised {
+            Some((origin, wasm)) => (Some(origin), Cow::Owned(wasm)),
+            None => (None, wasm),
+        };
         let initial_memory = initial_memory(&wasm).map_err(|error| invalid(error.to_string()))?;
         let about = About {
             initial_memory,
             snapshot,
+            origin,
             digest: digest(source.file),
         };
-        Compiled::new(engine, &wasm, &about)
-            .map_err(|error| invalid(format!("{error:#}")))
+        Compiled::new(engine, &wasm, &about).map_err(|error| invalid(format!("{error:#}")))
     }
 }
 

@@ -21,6 +21,7 @@ use crate::config::{ConcurrencyKind, Grants, Limits, LoadOptions};
 use crate::events;
 use crate::sandbox::capacity::check_instances;
 use crate::sandbox::compiled::About;
+use crate::sandbox::snapshot::{Origin, Surroundings};
 use crate::sandbox::{Cache, Compiled, Engines, Snapshot, Ticker, WasiGrants};
 
 /// What a handler is (the contract's three kinds).
@@ -79,6 +80,8 @@ pub struct Loader {
     /// Instances at one time, for all servers that share the handler: as many as there can be requests in
     /// flight, or some of these fail. With [`Ticker::Child`] in one process.
     pub instances: u32,
+    /// What a snapshot starts from, where it has to be the one of a recording.
+    pub(crate) origin: Option<Origin>,
     /// Who asks guest code whether its time is over: [`Loader::for_children`] sets it.
     pub ticker: Ticker,
 }
@@ -111,6 +114,8 @@ pub struct LoadInfo {
     pub digest: String,
     /// Whether requests start from what its initialisation has left.
     pub snapshot: Snapshot,
+    /// What that started from.
+    pub(crate) origin: Option<Origin>,
 }
 
 impl Loader {
@@ -124,6 +129,7 @@ impl Loader {
             memory_limit: Limits::default().memory,
             grants: Grants::default(),
             instances: ConcurrencyKind::Threads.default_max_in_flight(),
+            origin: None,
             ticker: Ticker::default(),
         }
     }
@@ -165,7 +171,10 @@ impl Loader {
         let source = Source {
             file,
             path: &self.path,
-            surroundings: grants.surroundings(),
+            surroundings: grants.surroundings().map(|surroundings| Surroundings {
+                origin: self.origin.clone(),
+                ..surroundings
+            }),
             ticker: self.ticker,
         };
         let compile = || compiler.compile(&compiling, &source);
@@ -179,6 +188,7 @@ impl Loader {
         let About {
             initial_memory,
             snapshot,
+            origin,
             digest,
         } = compiled.about();
         self.check_initial_memory(initial_memory)?;
@@ -196,6 +206,7 @@ impl Loader {
             initial_memory,
             digest,
             snapshot,
+            origin,
         };
         Ok((loaded, compiled))
     }
@@ -253,11 +264,13 @@ impl Loader {
                 Wasm::Component(handler) => handler.is_command(),
             },
         };
+        let about = compiled.about();
         Ok(Loaded {
             wasm,
             instances,
             info: LoadInfo {
-                digest: compiled.about().digest,
+                digest: about.digest,
+                origin: about.origin,
                 ..LoadInfo::default()
             },
         })

@@ -95,12 +95,14 @@ impl WasmHandler {
 
     /// What recordings say of it; it was read from `file`.
     pub(crate) fn as_recorded(&self, file: &Path) -> HandlerFile {
-        let Surroundings { args, env } = self.grants().arguments_and_environment();
+        let Surroundings { args, env, .. } = self.grants().arguments_and_environment();
         HandlerFile {
             file: file.display().to_string(),
             sha256: self.0.info.digest.clone(),
             args,
             env,
+            dirs: self.grants().folders_as_recorded(),
+            snapshot: self.0.info.origin.clone(),
         }
     }
 

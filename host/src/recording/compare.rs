@@ -21,7 +21,9 @@ pub(crate) fn differences(recorded: &Recording, replayed: &Recording) -> Vec<Str
     } else {
         let detail = |recording: &Recording| {
             let detail = recording.end().and_then(|end| end.detail.as_deref());
-            detail.and_then(|text| text.lines().next()).map(str::to_owned)
+            detail
+                .and_then(|text| text.lines().next())
+                .map(str::to_owned)
         };
         let [was, is] = [detail(recorded), detail(replayed)];
         if was != is {
@@ -98,7 +100,11 @@ fn difference(what: &str, was: &[u8], is: &[u8]) -> Option<String> {
     let from = same.saturating_sub(SHOWN / 4);
     let shown = |bytes: &[u8]| {
         let piece = &bytes[from..bytes.len().min(from + SHOWN)];
-        let end = if bytes.len() > from + SHOWN { "…" } else { "" };
+        let end = if bytes.len() > from + SHOWN {
+            "…"
+        } else {
+            ""
+        };
         format!("\"{}{end}\"", piece.escape_ascii())
     };
     Some(format!(

@@ -12,7 +12,9 @@ const LONGEST_FILE: u64 = 256 << 20;
 pub(crate) enum FormatError {
     #[error("line {line} is not what a recording has there: {problem}")]
     Line { line: usize, problem: String },
-    #[error("it is of version {0} of the format, and this sandsock knows {VERSION}: use a newer one")]
+    #[error(
+        "it is of version {0} of the format, and this sandsock knows {VERSION}: use a newer one"
+    )]
     Newer(u64),
     #[error("it is empty")]
     Empty,

@@ -128,7 +128,9 @@ impl Journal {
                 Event::Received(bytes)
                 | Event::Sent(bytes)
                 | Event::Random(bytes)
-                | Event::Printed(_, bytes) => bytes.0.len(),
+                | Event::Printed(_, bytes)
+                | Event::File { content: bytes, .. } => bytes.0.len(),
+                Event::Folder { entries, .. } => entries.len() * 128,
                 _ => 0,
             };
         let mut tape = lock(&self.tape);
@@ -249,6 +251,29 @@ impl Journal {
             LogStream::Stderr => Printed::Stderr,
         };
         self.note(Event::Printed(stream, Bytes(bytes.to_vec())));
+    }
+
+    /// What a handler has found in a granted folder: each place once.
+    pub(crate) fn found(&self, event: Event) {
+        let is_known = |timed: &Timed| match (&timed.event, &event) {
+            (
+                Event::Folder { folder, path, .. } | Event::File { folder, path, .. },
+                Event::Folder {
+                    folder: new_folder,
+                    path: new_path,
+                    ..
+                }
+                | Event::File {
+                    folder: new_folder,
+                    path: new_path,
+                    ..
+                },
+            ) => folder == new_folder && path == new_path,
+            _ => false,
+        };
+        if !lock(&self.tape).events.iter().any(is_known) {
+            self.note(event);
+        }
     }
 
     /// The handler uses something that a replay cannot give it.

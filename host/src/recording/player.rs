@@ -56,7 +56,11 @@ impl Player {
                 Event::Random(bytes) => player.random.extend(&bytes.0),
                 Event::Ready(ready) => player.ready.push_back(Ok(ready.clone())),
                 Event::WaitFailed(fail) => player.ready.push_back(Err(fail.clone())),
-                Event::Printed(..) | Event::NotRecorded(_) | Event::Ended(_) => {}
+                Event::Printed(..)
+                | Event::Folder { .. }
+                | Event::File { .. }
+                | Event::NotRecorded(_)
+                | Event::Ended(_) => {}
             }
         }
         player

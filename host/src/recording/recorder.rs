@@ -37,7 +37,12 @@ impl Recorder {
     }
 
     /// The file of a request that has failed.
-    pub(crate) fn name(&self, service: &str, request: &Request, outcome: Outcome) -> Option<String> {
+    pub(crate) fn name(
+        &self,
+        service: &str,
+        request: &Request,
+        outcome: Outcome,
+    ) -> Option<String> {
         request.journal()?;
         (outcome != Outcome::Ok).then(|| file_name(service, Some(request.id())))
     }
@@ -58,8 +63,11 @@ impl Recorder {
         if name.is_none() && self.when == RecordWhen::Fail {
             return;
         }
+        // Another one has come in its place since the service started: what its snapshot started from is not known here.
+        let is_first = digest == self.handler.sha256;
         let handler = HandlerFile {
             sha256: digest.to_owned(),
+            snapshot: self.handler.snapshot.clone().filter(|_| is_first),
             ..self.handler.clone()
         };
         let recording = recording(journal, service, limits, handler, request, ended);
@@ -77,9 +85,8 @@ pub(crate) fn recording(
     request: &Request,
     ended: &Ended,
 ) -> Recording {
-    let micros = |duration: std::time::Duration| {
-        u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
-    };
+    let micros =
+        |duration: std::time::Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
     journal.end(End {
         outcome: ended.outcome.to_string(),
         detail: ended.detail.clone(),

@@ -1,11 +1,12 @@
 //! What goes through a request's journal, where it has one: all that a handler could not compute by itself.
 
 use std::io;
+use std::path::Path;
 use std::time::SystemTime;
 
 use super::{IoError, Request};
 use crate::outcome::Outcome;
-use crate::recording::{Clock, Fail, Journal};
+use crate::recording::{Bytes, Clock, Entry, Event, Fail, Journal};
 
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -33,7 +34,9 @@ impl Request {
             return self.recv_now(buf);
         };
         let receive = |buf: &mut [u8]| self.recv_now(buf).map_err(|error| self.fail(error));
-        journal.receive(buf, receive).map_err(|fail| self.failed_so(&fail))
+        journal
+            .receive(buf, receive)
+            .map_err(|fail| self.failed_so(&fail))
     }
 
     pub(super) fn send(&self, piece: &[u8]) -> Result<usize, IoError> {
@@ -41,7 +44,9 @@ impl Request {
             return self.send_now(piece);
         };
         let send = || self.send_now(piece).map_err(|error| self.fail(error));
-        journal.send(piece, send).map_err(|fail| self.failed_so(&fail))
+        journal
+            .send(piece, send)
+            .map_err(|fail| self.failed_so(&fail))
     }
 
     pub(super) fn flushed(&self, flush: impl FnOnce() -> io::Result<()>) -> Result<(), IoError> {
@@ -94,6 +99,27 @@ impl Request {
         };
         let wait = || wait().map_err(|error| self.fail(error));
         journal.wait(wait).map_err(|fail| self.failed_so(&fail))
+    }
+
+    pub(crate) fn found_folder(&self, folder: &str, path: &Path, entries: Vec<Entry>) {
+        if let Some(journal) = &self.journal {
+            journal.found(Event::Folder {
+                folder: folder.to_owned(),
+                path: path.to_string_lossy().into_owned(),
+                entries,
+            });
+        }
+    }
+
+    pub(crate) fn found_file(&self, folder: &str, path: &Path, modified: i64, content: Vec<u8>) {
+        if let Some(journal) = &self.journal {
+            journal.found(Event::File {
+                folder: folder.to_owned(),
+                path: path.to_string_lossy().into_owned(),
+                modified,
+                content: Bytes(content),
+            });
+        }
     }
 
     /// The handler uses something that a recording does not have.

@@ -16,15 +16,16 @@ use serde::{Deserialize, Serialize};
 use wasmtime::component::Component;
 use wasmtime::{Engine, Module, Precompiled};
 
-use super::snapshot::Snapshot;
+use super::snapshot::{Origin, Snapshot};
 
 /// What is known of compiled code, and goes with it.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct About {
     /// Bytes of the handler's memories and tables at the start.
     pub(crate) initial_memory: u64,
-    /// What became of its snapshot.
+    /// What became of its snapshot, and what that started from.
     pub(crate) snapshot: Snapshot,
+    pub(crate) origin: Option<Origin>,
     /// The file's digest, in hexadecimal (SHA-256).
     pub(crate) digest: String,
 }

@@ -10,6 +10,7 @@ use wasmtime_wasi::{WasiCtxView, WasiView};
 use super::memory::MemoryLimiter;
 use super::network::Network;
 use super::open_files::OpenFiles;
+use super::recorded_files::Places;
 use super::wasi::{Descriptors, Stdio, WasiGrants};
 use crate::request::Request;
 
@@ -28,7 +29,9 @@ pub(crate) struct Guest {
     /// Where 0, 1 and 2 lead, for as long as the guest has not closed or renumbered them.
     pub(super) descriptors: Descriptors,
     pub(super) open_files: OpenFiles,
-    grants: Arc<WasiGrants>,
+    /// Where preview 1's folders are, for the request's journal.
+    pub(super) places: Places,
+    pub(super) grants: Arc<WasiGrants>,
     stdio: Stdio,
     /// Made at the first use: most handlers need nothing of it.
     wasi: Option<Box<WasiP1Ctx>>,
@@ -53,6 +56,7 @@ impl Guest {
             linear_memory: None,
             descriptors: Descriptors::new(stdio),
             open_files: OpenFiles::default(),
+            places: Places::default(),
             grants: grants.clone(),
             stdio,
             wasi: None,
@@ -60,6 +64,9 @@ impl Guest {
         if grants.has_folders() {
             let wasi = grants.open(request, stdio)?;
             guest.wasi = Some(Box::new(wasi));
+            if request.journal().is_some() {
+                guest.places = Places::of(grants.folders());
+            }
         }
         let mut store = Store::new(engine, guest);
         store.limiter(|guest| &mut guest.memory);

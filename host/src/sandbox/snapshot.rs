@@ -13,20 +13,23 @@
 use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
+use std::time::{Duration, SystemTime};
 
+use rand::rand_core::{Rng, SeedableRng, UnwrapErr};
+use rand::rngs::{ChaCha20Rng, SysRng};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use wasm_encoder::RawSection;
 use wasmparser::{DataKind, Encoding, Parser, Payload};
 use wasmtime::error::Context as _;
 use wasmtime::{Caller, Engine, Extern, ExternType, Instance, Linker, Module, Store, Val, bail};
 use wasmtime_wasi::p1::WasiP1Ctx;
 use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
-use wasmtime_wasi::{HostMonotonicClock, WasiCtxBuilder};
+use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtxBuilder};
 use wasmtime_wizer::{InstanceState, SnapshotVal, ValType, Wizer};
 
 use super::engine::{Engines, enter_runtime};
 use super::memory::MemoryLimiter;
-use super::random::SystemRandom;
 use super::ticker::Ticker;
 
 /// The export that asks for it.
@@ -42,27 +45,57 @@ const MEMORY: u64 = 256 << 20;
 const PRINTED: usize = 200;
 
 /// What a module's initialisation sees of the service that it is for.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Surroundings {
     /// The handler's file name, and the operator's arguments.
     pub(crate) args: Vec<String>,
     pub(crate) env: Vec<(String, String)>,
+    /// Where it has to be the one that was recorded; a new one otherwise.
+    pub(crate) origin: Option<Origin>,
 }
 
 impl Surroundings {
-    /// For another process.
+    /// For another process, and for the cache.
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
-        serde_json::json!([self.args, self.env])
-            .to_string()
-            .into_bytes()
+        // Texts and numbers: there is nothing that JSON does not have.
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+}
+
+/// What a snapshot starts from beside the file and the service's arguments and environment: from the same origin the
+/// same memory comes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Origin {
+    /// Of the random bytes that initialisation draws, in hexadecimal.
+    seed: String,
+    /// The time of day that it reads, in nanoseconds since 1970.
+    time: u64,
+}
+
+impl Origin {
+    fn now() -> Self {
+        let mut seed = [0; 32];
+        UnwrapErr(SysRng).fill_bytes(&mut seed);
+        let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+        Origin {
+            seed: seed.iter().map(|byte| format!("{byte:02x}")).collect(),
+            time: u64::try_from(now.as_nanos()).unwrap_or(u64::MAX),
+        }
     }
 
-    /// # Errors
-    ///
-    /// It is not what [`Surroundings::to_bytes`] has made.
-    pub(crate) fn from_bytes(bytes: &[u8]) -> serde_json::Result<Self> {
-        let (args, env) = serde_json::from_slice(bytes)?;
-        Ok(Surroundings { args, env })
+    /// A cryptographic generator: who knows the memory does not know the seed.
+    fn random(&self) -> ChaCha20Rng {
+        ChaCha20Rng::from_seed(Sha256::digest(&self.seed).into())
+    }
+}
+
+impl HostWallClock for Origin {
+    fn resolution(&self) -> Duration {
+        Duration::from_nanos(1)
+    }
+
+    fn now(&self) -> Duration {
+        Duration::from_nanos(self.time)
     }
 }
 
@@ -84,13 +117,13 @@ pub(crate) fn may_want_snapshot(file: &[u8]) -> bool {
     memchr::memmem::find(file, EXPORT.as_bytes()).is_some()
 }
 
-/// The module as it is after its initialisation; where there is no snapshot, nothing, and why. `None` as
-/// surroundings says that initialisation would see something that can change from request to request.
+/// The module as it is after its initialisation, and what that started from; where there is no snapshot, nothing, and
+/// why. `None` as surroundings says that initialisation would see something that can change from request to request.
 pub(crate) fn initialised(
     wasm: &[u8],
     surroundings: Option<&Surroundings>,
     ticker: Ticker,
-) -> (Snapshot, Option<Vec<u8>>) {
+) -> (Snapshot, Option<(Origin, Vec<u8>)>) {
     if !may_want_snapshot(wasm) || !is_wanted(wasm) {
         return (Snapshot::NotWanted, None);
     }
@@ -98,8 +131,9 @@ pub(crate) fn initialised(
         let why = "a folder is granted, and what initialisation finds in it could change";
         return (Snapshot::Refused(why.to_owned()), None);
     };
-    match take(wasm, surroundings, ticker) {
-        Ok(wasm) => (Snapshot::Taken, Some(wasm)),
+    let origin = surroundings.origin.clone().unwrap_or_else(Origin::now);
+    match take(wasm, surroundings, &origin, ticker) {
+        Ok(wasm) => (Snapshot::Taken, Some((origin, wasm))),
         Err(error) => (Snapshot::Refused(reason(&error)), None),
     }
 }
@@ -129,13 +163,18 @@ fn reason(error: &wasmtime::Error) -> String {
     error.root_cause().to_string()
 }
 
-fn take(wasm: &[u8], surroundings: &Surroundings, ticker: Ticker) -> wasmtime::Result<Vec<u8>> {
+fn take(
+    wasm: &[u8],
+    surroundings: &Surroundings,
+    origin: &Origin,
+    ticker: Ticker,
+) -> wasmtime::Result<Vec<u8>> {
     let wizer = Wizer::new();
     let (context, instrumented) = wizer.instrument(wasm)?;
     let engine = Engines::initialising(ticker)?;
     let module = Module::new(&engine, &instrumented)?;
     let output = MemoryOutputPipe::new(PRINTED);
-    let mut store = store(&engine, surroundings, &output)?;
+    let mut store = store(&engine, surroundings, origin, &output)?;
     let ended = initialise(&mut store, &module);
     let printed = output.contents();
     if !printed.is_empty() {
@@ -187,14 +226,15 @@ struct Initialising {
 fn store(
     engine: &Engine,
     surroundings: &Surroundings,
+    origin: &Origin,
     output: &MemoryOutputPipe,
 ) -> wasmtime::Result<Store<Initialising>> {
     let wasi = WasiCtxBuilder::new()
         .allow_tcp(false)
         .allow_udp(false)
         .allow_ip_name_lookup(false)
-        .secure_random(SystemRandom::default())
-        .insecure_random(SystemRandom::default())
+        .secure_random(origin.random())
+        .wall_clock(origin.clone())
         .monotonic_clock(AtTheBeginning)
         .stdout(output.clone())
         .stderr(output.clone())

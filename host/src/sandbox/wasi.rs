@@ -5,6 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use wasmtime_wasi::{FsPerms, HostWallClock, WasiCtxBuilder, WasiView};
 use super::network::Reachable;
 use super::open_files::OPEN_FILES;
 use super::random::SystemRandom;
+use super::recorded_files::{self, Place};
 use super::snapshot::Surroundings;
 use super::streams::{Input, Output};
 use crate::address::{Endpoint, Transport};
@@ -228,7 +230,44 @@ impl WasiGrants {
         Surroundings {
             args: self.args.clone(),
             env: self.env.clone(),
+            origin: None,
         }
+    }
+
+    /// How many folders are granted.
+    pub(super) fn folders(&self) -> usize {
+        self.folders.len()
+    }
+
+    /// What recordings say of granted folders: the guest's names, and whether it may write there.
+    pub(crate) fn folders_as_recorded(&self) -> Vec<(String, bool)> {
+        let folders = self.folders.iter();
+        folders
+            .map(|folder| (folder.guest.clone(), folder.perms == FsPerms::ReadWrite))
+            .collect()
+    }
+
+    /// Takes down what lies at a place.
+    pub(super) fn record(&self, request: &Request, place: &Place) {
+        if let Some(folder) = self.folders.get(place.folder) {
+            recorded_files::record(request, &folder.guest, &folder.open, &place.path);
+        }
+    }
+
+    /// Where an open folder is.
+    pub(super) fn place_of(&self, opened: &File) -> Option<Place> {
+        let path = |file: &File| std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()));
+        let opened = path(opened).ok()?;
+        self.folders
+            .iter()
+            .enumerate()
+            .find_map(|(number, folder)| {
+                let path = opened.strip_prefix(path(&folder.open).ok()?).ok()?;
+                Some(Place {
+                    folder: number,
+                    path: path.to_owned(),
+                })
+            })
     }
 
     pub(super) fn has_folders(&self) -> bool {
@@ -242,6 +281,9 @@ impl WasiGrants {
         let mut builder = self.builder(request, stdio);
         for folder in &self.folders {
             builder.preopened_dir(folder.path(), &folder.guest, folder.perms)?;
+            if request.journal().is_some() {
+                recorded_files::record(request, &folder.guest, &folder.open, Path::new(""));
+            }
         }
         Ok(bounded(builder.build_p1()))
     }

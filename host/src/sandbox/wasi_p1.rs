@@ -92,6 +92,7 @@ impl Guest {
 
     /// What was ours is wasmtime-wasi's again; what was a file makes room for another.
     fn closed(&mut self, number: u32) {
+        self.places.closed(number);
         if self.descriptors.get(number).is_some() {
             self.descriptors.close(number);
         } else {
@@ -194,6 +195,7 @@ fn fd_renumber(mut caller: Caller<'_, Guest>, from: i32, to: i32) -> wasmtime::R
         let guest = caller.data_mut();
         guest.closed(number(to));
         guest.descriptors.renumber(number(from), number(to));
+        guest.places.renumbered(number(from), number(to));
     }
     Ok(result)
 }
@@ -229,13 +231,37 @@ fn path_open(
     if result == errno::SUCCESS {
         let guest = caller.data_mut();
         guest.open_files.number_opened();
-        guest.request.not_recorded(FILES);
+        if guest.request.journal().is_some() {
+            record_opened(&mut caller, fd, path, path_len, opened)?;
+        }
     }
     Ok(result)
 }
 
-/// What a recording says of a request that has opened something.
-pub(super) const FILES: &str = "files of a granted folder";
+/// For the request's journal: what is there, and under which number.
+fn record_opened(
+    caller: &mut Caller<'_, Guest>,
+    fd: i32,
+    path: i32,
+    path_len: i32,
+    opened: i32,
+) -> wasmtime::Result<()> {
+    let (memory, guest) = guest_memory(caller)?;
+    let place = guest
+        .places
+        .beneath(number(fd), slice(memory, path, path_len)?);
+    let Some(place) = place else {
+        guest
+            .request
+            .not_recorded("a file of a folder that was renumbered");
+        return Ok(());
+    };
+    guest.grants.record(&guest.request, &place);
+    let mut new = [0; 4];
+    new.copy_from_slice(slice(memory, opened, 4)?);
+    guest.places.opened(u32::from_le_bytes(new), place);
+    Ok(())
+}
 
 /// Linux's PATH_MAX, in bytes.
 const PATH_MAX: usize = 4096;

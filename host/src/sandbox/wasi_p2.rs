@@ -11,7 +11,7 @@ use wasmtime::StoreContextMut;
 use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
 use wasmtime_wasi::cli::{WasiCli, WasiCliView};
 use wasmtime_wasi::clocks::{WasiClocks, WasiClocksView};
-use wasmtime_wasi::filesystem::{WasiFilesystem, WasiFilesystemView};
+use wasmtime_wasi::filesystem::{Descriptor, WasiFilesystem, WasiFilesystemView};
 use wasmtime_wasi::p2::bindings::filesystem::types::{self, HostDescriptor};
 use wasmtime_wasi::p2::bindings::{cli, clocks, filesystem, random, sync};
 use wasmtime_wasi::p2::{DynPollable, Pollable, subscribe};
@@ -23,8 +23,8 @@ use super::file_streams;
 use super::guest::Guest;
 use super::network;
 use super::open_files;
+use super::recorded_files::Place;
 use super::wait::{self, trap};
-use super::wasi_p1::FILES;
 use crate::recording::Clock;
 use crate::request::{IoError, Request};
 
@@ -185,6 +185,25 @@ impl Pollable for Timer {
     }
 }
 
+/// What is opened, for the request's journal.
+fn place(
+    guest: &mut Guest,
+    folder: &Resource<types::Descriptor>,
+    path: &str,
+) -> wasmtime::Result<Option<Place>> {
+    if guest.request.journal().is_none() {
+        return Ok(None);
+    }
+    let grants = guest.grants.clone();
+    Ok(match guest.table().get(folder)? {
+        Descriptor::Dir(folder) => grants.place_of(&folder.dir).map(|place| Place {
+            path: place.path.join(path),
+            ..place
+        }),
+        Descriptor::File(_) => None,
+    })
+}
+
 /// As `open-at`, for regular files and folders, and for names that are not there yet.
 fn open_at(
     mut store: StoreContextMut<'_, Guest>,
@@ -201,6 +220,7 @@ fn open_at(
         // 0.2 has no name of its own for EMFILE.
         return Ok((Err(types::ErrorCode::Quota),));
     }
+    let place = place(store.data_mut(), &folder, &path)?;
     let mut view = store.data_mut().filesystem();
     let opened = async {
         let same = Resource::new_borrow(folder.rep());
@@ -219,7 +239,9 @@ fn open_at(
             let guest = store.data_mut();
             let file = open_files::watch(table(guest).get(&descriptor)?);
             guest.open_files.opened(file);
-            request.not_recorded(FILES);
+            if let Some(place) = place {
+                guest.grants.record(&request, &place);
+            }
             Ok((Ok(descriptor),))
         }
         Err(error) => {

@@ -72,7 +72,9 @@ impl Pieces {
         let end = whole.iter().position(|byte| *byte == b'\n')?;
         let name = str::from_utf8(&whole[..end]).ok()?;
         // It comes from a process that a guest may have broken into: a name, and no path.
-        let is_name = name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
+        let is_name = name
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
         is_name.then(|| Kept {
             name: (!name.is_empty()).then(|| name.to_owned()),
             content: Content::Bytes(whole[end + 1..].to_vec()),

@@ -66,7 +66,9 @@ pub(in crate::cli) fn main(args: TestArgs) -> anyhow::Result<ExitCode> {
     let player = Player::new(&args.load, u32::try_from(jobs).unwrap_or(1));
     let mut differing = 0;
     let mut stdout = io::stdout().lock();
-    let mut replayed = play_all(&cases, jobs, |case| player.play(&case.recording, &args.handler))?;
+    let mut replayed = play_all(&cases, jobs, |case| {
+        player.play(&case.recording, &args.handler)
+    })?;
     for (case, replayed) in cases.iter().zip(&replayed) {
         if replayed.is_same() {
             writeln!(stdout, "ok       {}", case.name)?;
@@ -95,7 +97,10 @@ pub(in crate::cli) fn main(args: TestArgs) -> anyhow::Result<ExitCode> {
                     let new = &mut replayed.recording;
                     // When and where it was recorded stays.
                     new.header.time.clone_from(&case.recording.header.time);
-                    new.header.handler.file.clone_from(&case.recording.header.handler.file);
+                    new.header
+                        .handler
+                        .file
+                        .clone_from(&case.recording.header.handler.file);
                     new.write(&mut bytes)?;
                 }
                 write(path, &bytes)?;

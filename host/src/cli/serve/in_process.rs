@@ -38,8 +38,7 @@ impl InProcess {
         keeper: Option<&Arc<Keeper>>,
         messages: &Sender<Message>,
     ) -> anyhow::Result<Self> {
-        let recorder =
-            keeper.and_then(|keeper| args.recorder(&handler, || keeper.clone()));
+        let recorder = keeper.and_then(|keeper| args.recorder(&handler, || keeper.clone()));
         let service = Service::new(
             name,
             handler,

@@ -377,12 +377,7 @@ impl Loop {
 const LONGEST_MESSAGE: usize = 256 << 10;
 
 /// Passes on what a loop and its children say, until none of them is left.
-fn pass_on(
-    channel: &OwnedFd,
-    number: u64,
-    keeper: Option<&Keeper>,
-    messages: &Sender<Message>,
-) {
+fn pass_on(channel: &OwnedFd, number: u64, keeper: Option<&Keeper>, messages: &Sender<Message>) {
     let mut pieces = Pieces::default();
     let mut buffer = vec![0; LONGEST_MESSAGE];
     loop {

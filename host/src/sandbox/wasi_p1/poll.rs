@@ -70,7 +70,10 @@ pub(super) fn poll_oneoff(
         .map_err(trap)?;
     let mut ready = 0;
     // Of a recording that a person has changed a number can be any.
-    for subscription in there.iter().filter_map(|at| subscriptions.get(*at as usize)) {
+    for subscription in there
+        .iter()
+        .filter_map(|at| subscriptions.get(*at as usize))
+    {
         let error = match subscription.waits {
             Waits::Failed(error) => error,
             _ => errno::SUCCESS,
@@ -90,10 +93,7 @@ pub(super) fn poll_oneoff(
 }
 
 /// Waits for the nearest of the subscriptions; the numbers of all that are there then.
-fn wait_for_one(
-    request: &Request,
-    subscriptions: &[Subscription],
-) -> Result<Vec<u32>, IoError> {
+fn wait_for_one(request: &Request, subscriptions: &[Subscription]) -> Result<Vec<u32>, IoError> {
     let started = request.started().elapsed();
     let input_is_ready = wait_for_nearest(request, subscriptions)?;
     let passed = request.started().elapsed() - started;
@@ -110,10 +110,7 @@ fn wait_for_one(
 }
 
 /// `true` where `rfile` is readable.
-fn wait_for_nearest(
-    request: &Request,
-    subscriptions: &[Subscription],
-) -> Result<bool, IoError> {
+fn wait_for_nearest(request: &Request, subscriptions: &[Subscription]) -> Result<bool, IoError> {
     let mut nearest = None::<Duration>;
     let mut input = false;
     for subscription in subscriptions {
