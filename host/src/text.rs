@@ -25,6 +25,19 @@ impl fmt::Display for Printable<'_> {
     }
 }
 
+/// The longest name of a file's that is kept, in characters.
+pub(crate) const LONGEST_NAME: usize = 200;
+
+/// A name as it stands in a file: cut where it is longer than anybody reads.
+pub(crate) fn name(text: &str) -> String {
+    clipped(text, LONGEST_NAME)
+}
+
+/// A name for a sentence, on one line.
+pub(crate) fn quoted(text: &str) -> String {
+    format!("`{}`", Printable(&name(text)))
+}
+
 /// No more than `longest` characters; what is cut off ends in `…`.
 pub(crate) fn clipped(text: &str, longest: usize) -> String {
     match text.char_indices().nth(longest) {

@@ -44,6 +44,16 @@ pub(super) struct LogArgs {
     quiet: bool,
 }
 
+impl LogArgs {
+    /// Without what belongs to single requests.
+    pub(super) fn quiet() -> Self {
+        LogArgs {
+            quiet: true,
+            ..LogArgs::default()
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 enum LogFormat {
     #[default]
