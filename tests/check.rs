@@ -1,27 +1,35 @@
 //! What a file is, and whether it would be served: `check` says it, and `serve` refuses with the same
 //! words.
 
+mod fields;
+mod hostile_files;
+mod measure;
+mod report;
+
 use crate::harness::{
     Finished, Serve, example, guest, guest_component, handler, handler_component, sandsock, wat,
 };
+use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 fn check(file: &Path) -> Finished {
-    sandsock(&["check".as_ref(), file.as_os_str()], b"")
+    check_with("", file)
+}
+
+fn check_with(options: &str, file: &Path) -> Finished {
+    let mut args = vec!["check"];
+    args.extend(options.split_whitespace());
+    args.push(file.to_str().expect("a name"));
+    sandsock(&args, b"")
 }
 
 /// Both refuse it, with one error that has these words in it.
 #[track_caller]
 fn is_refused(file: &Path, words: &[&str]) {
     Serve::new(file).run_to_end().is_an_error(1, words);
-    let checked = check(file);
-    assert_eq!(checked.code, 1, "{checked:?}");
-    let said = format!("{}\n{}", checked.text(), checked.stderr);
-    for word in words {
-        assert!(said.contains(word), "{word:?} expected in: {checked:?}");
-    }
+    check(file).is_a_refusal(words);
 }
 
 /// A file in a folder of its own.
@@ -31,6 +39,47 @@ fn file(name: &str, content: impl AsRef<[u8]>) -> (TempDir, PathBuf) {
     fs::write(&path, content).unwrap();
     (dir, path)
 }
+
+/// As JSON, whether it would be served or not.
+#[track_caller]
+fn json(options: &str, file: &Path) -> Value {
+    let finished = check_with(&format!("--json {options}"), file);
+    assert!(finished.text().ends_with("}\n"), "{finished:?}");
+    let said: Value = serde_json::from_str(&finished.text()).expect("one object");
+    assert_eq!(said["served"], finished.code == 0, "{finished:?}");
+    let is_refused = said["refused"] != serde_json::json!([]);
+    assert_eq!(is_refused, finished.code == 1, "{finished:?}");
+    said
+}
+
+/// What a file asks for of one module or interface, without its version.
+#[track_caller]
+fn import<'a>(said: &'a Value, from: &str) -> &'a Value {
+    let imports = said["imports"].as_array().expect("a list");
+    let mut of_it = imports.iter().filter(|import| {
+        let name = import["from"].as_str().expect("a name");
+        name.split('@').next() == Some(from)
+    });
+    of_it.next().unwrap_or_else(|| panic!("{from}: {said}"))
+}
+
+/// The status of one item.
+#[track_caller]
+fn status<'a>(said: &'a Value, from: &str, name: &str) -> &'a Value {
+    let items = import(said, from)["items"].as_array().expect("a list");
+    let item = items.iter().find(|item| item["name"] == name);
+    &item.unwrap_or_else(|| panic!("{from} {name}: {said}"))["status"]
+}
+
+/// Wrong in every way that `check` looks at.
+const WRONG: &str = r#"(module
+    (import "rfile" "raed" (func (param i32 i32) (result i32)))
+    (import "env" "write" (func (param i32 i32) (result i32)))
+    (import "env" "system" (func (param i32)))
+    (import "wfile" "write" (func (param i64) (result i32)))
+    (import "request" "id" (func (result i64)))
+    (memory (export "memory") 2000)
+    (func (export "handle") (param i32)))"#;
 
 #[test]
 fn check_says_which_kind_it_is() {

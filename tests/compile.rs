@@ -52,7 +52,7 @@ fn what_takes_too_long_is_an_error_in_time() {
     let options = "--compile-timeout 300ms";
     let words = ["takes more than 300ms", "--compile-timeout"];
     let started = Instant::now();
-    check(options, &path).is_an_error(1, &words);
+    check(options, &path).is_a_refusal(&words);
     let serve = Serve::new(&path).with(options);
     serve.run_to_end().is_an_error(1, &words);
     let took = started.elapsed();
@@ -64,11 +64,11 @@ fn what_takes_too_much_memory_is_an_error() {
     let (_dir, path) = takes_much();
     let words = ["takes more than 256MiB of memory", "--compile-memory"];
     let options = "--compile-memory 256MiB";
-    check(options, &path).is_an_error(1, &words);
+    check(options, &path).is_a_refusal(&words);
     let serve = Serve::new(&path).with(options);
     serve.run_to_end().is_an_error(1, &words);
     // By default, too.
-    check("", &path).is_an_error(1, &["--compile-memory"]);
+    check("", &path).is_a_refusal(&["--compile-memory"]);
 }
 
 #[test]

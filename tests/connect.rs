@@ -336,7 +336,10 @@ fn what_is_refused_at_the_start_says_why() {
         (component, "localhost:0", "write HOST:PORT"),
     ] {
         let handler = handler.to_str().unwrap();
-        let code = if words.starts_with("write") { 2 } else { 1 };
-        sandsock(&["check", "--allow-connect", grant, handler], b"").is_an_error(code, &[words]);
+        let checked = sandsock(&["check", "--allow-connect", grant, handler], b"");
+        match words.starts_with("write") {
+            true => checked.is_an_error(2, &[words]),
+            false => checked.is_a_refusal(&[words]),
+        }
     }
 }

@@ -121,7 +121,7 @@ fn more_memories_than_the_system_carries_are_refused_at_load() {
     let handler = dir.path().join("memories.wat");
     std::fs::write(&handler, with_memories(100)).unwrap();
     let refused = sandsock(&["check".as_ref(), handler.as_os_str()], b"");
-    refused.is_an_error(1, &["100 memories", "--max-in-flight"]);
+    refused.is_a_refusal(&["100 memories", "--max-in-flight"]);
     let server = Serve::new(&handler).with("--max-in-flight 10").start();
     assert_eq!(server.ask(""), b"");
     assert_eq!(server.request()["outcome"], "ok");

@@ -28,6 +28,7 @@ use crate::handler::{LoadError, Loader, WasmHandler};
 use crate::harden::Harden;
 use crate::sandbox::capacity::{Capacity, capacity};
 use crate::sandbox::{Cache, Compiled};
+use crate::text::Printable;
 
 /// Python's socketserver, where the request handler is a WebAssembly file in a sandbox of its own.
 ///
@@ -205,7 +206,9 @@ pub fn main() -> ExitCode {
     match result {
         Ok(code) => code,
         Err(error) => {
-            let causes: Vec<_> = error.chain().map(ToString::to_string).collect();
+            let causes = error.chain().map(ToString::to_string);
+            // Of a file: its names may be made to act on a terminal.
+            let causes: Vec<_> = causes.map(|cause| printable_lines(&cause)).collect();
             // A reader that has gone learns it from the exit code.
             // In one piece: a loop's error is one message to its supervisor.
             let error_text = format!("error: {}\n", causes.join("\n  caused by: "));
@@ -213,6 +216,15 @@ pub fn main() -> ExitCode {
             ExitCode::from(if error.is::<Usage>() { 2 } else { 1 })
         }
     }
+}
+
+/// Text of several lines, with nothing else in it that a terminal acts on.
+fn printable_lines(text: &str) -> String {
+    let lines: Vec<_> = text
+        .split('\n')
+        .map(|line| Printable(line).to_string())
+        .collect();
+    lines.join("\n")
 }
 
 /// What can be seen on the command line is wrong: exit code 2.

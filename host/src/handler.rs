@@ -5,12 +5,17 @@
 mod abi;
 mod compile;
 mod component;
+mod examine;
+mod inspect;
 mod instances;
+mod interfaces;
 mod life;
 mod load;
 mod load_error;
 mod module;
 mod native;
+mod nearest;
+mod offered;
 mod wasm;
 mod wit;
 
@@ -21,9 +26,12 @@ use crate::outcome::Outcome;
 use crate::request::Request;
 
 pub(crate) use compile::{Compiler, InProcess, Source, looks_like_wasm};
+pub(crate) use examine::{Examined, Form, Requested};
+pub(crate) use inspect::{Export, Inspected, Tool};
 pub use load::{Kind, LoadInfo, Loader};
 pub use load_error::LoadError;
 pub use native::{BaseRequestHandler, HandlerError, handler_fn, native};
+pub(crate) use offered::Status;
 pub use wasm::WasmHandler;
 
 /// Python's `RequestHandlerClass`: what serves a request.

@@ -58,6 +58,7 @@ mod request;
 mod sandbox;
 mod server;
 mod sync;
+mod text;
 
 #[doc(hidden)]
 pub mod cli;

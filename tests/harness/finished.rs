@@ -24,6 +24,19 @@ impl Finished {
     /// standard output, one line `error:`, all of these words, and no panic.
     #[track_caller]
     pub(crate) fn is_an_error(&self, code: i32, words: &[&str]) {
+        assert!(self.stdout.is_empty(), "{self:?}");
+        self.fails(code, words);
+    }
+
+    /// `check` says why a file would not be served; on standard output it tells of the file all the same.
+    #[track_caller]
+    pub(crate) fn is_a_refusal(&self, words: &[&str]) {
+        assert!(!self.stdout.is_empty(), "{self:?}");
+        self.fails(1, words);
+    }
+
+    #[track_caller]
+    fn fails(&self, code: i32, words: &[&str]) {
         let errors = self
             .stderr
             .lines()
@@ -31,7 +44,6 @@ impl Finished {
             .count();
         assert_eq!(errors, 1, "one `error:` line expected: {self:?}");
         assert_eq!(self.code, code, "{self:?}");
-        assert!(self.stdout.is_empty(), "{self:?}");
         assert!(!self.stderr.contains("panicked"), "{self:?}");
         for word in words {
             assert!(self.stderr.contains(word), "{word:?} expected in: {self:?}");

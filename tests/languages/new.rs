@@ -187,7 +187,7 @@ fn a_handler_that_was_built_for_a_newer_contract_is_refused_with_what_to_do() {
         let file = dir.path().join("newer.wat");
         fs::write(&file, source).unwrap();
         let finished = sandsock(&["check", file.to_str().unwrap()], b"");
-        finished.is_an_error(1, &[name, "contract", "newer sandsock"]);
+        finished.is_a_refusal(&[name, "contract", "newer sandsock"]);
     }
 }
 

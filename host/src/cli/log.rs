@@ -27,6 +27,7 @@ use tracing_subscriber::{Layer, Registry};
 use crate::events::{self, GUEST, PER_REQUEST};
 use crate::poll;
 use crate::request::lock;
+use crate::text::is_unprintable;
 
 /// Options of the log.
 #[derive(Args, Clone, Debug, Default)]
@@ -266,7 +267,7 @@ where
             .format_event(context, Writer::new(&mut line), event)?;
         for character in line.trim_end_matches('\n').chars() {
             // They can stand within strings only, and all of them have four digits.
-            if character.is_control() || is_invisible(character) {
+            if is_unprintable(character) {
                 write!(writer, "\\u{:04x}", u32::from(character))?;
             } else {
                 writer.write_char(character)?;
@@ -337,20 +338,12 @@ impl Fields<'_> {
         for character in value.chars() {
             match character {
                 '"' | '\\' => write!(self.writer, "\\{character}")?,
-                c if c.is_control() || is_invisible(c) => {
-                    write!(self.writer, "{}", c.escape_default())?
-                }
+                c if is_unprintable(c) => write!(self.writer, "{}", c.escape_default())?,
                 c => self.writer.write_char(c)?,
             }
         }
         self.writer.write_char('"')
     }
-}
-
-/// Characters that turn the direction of writing or hide (Unicode's bidirectional controls, and line
-/// and paragraph separators).
-fn is_invisible(character: char) -> bool {
-    matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
 impl Visit for Fields<'_> {

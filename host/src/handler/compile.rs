@@ -74,7 +74,7 @@ pub(crate) fn looks_like_wasm(file: &[u8], path: &Path) -> bool {
 }
 
 /// The binary format of what was read.
-fn binary<'a>(file: &'a [u8], path: &Path) -> Result<Cow<'a, [u8]>, LoadError> {
+pub(super) fn binary<'a>(file: &'a [u8], path: &Path) -> Result<Cow<'a, [u8]>, LoadError> {
     if !looks_like_wasm(file, path) {
         return Err(LoadError::NotWasm(path.to_owned()));
     }

@@ -4,8 +4,9 @@ use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, ComponentExportIndex, Instance, InstancePre, Linker, Type};
 use wasmtime::{Engine, Store};
 
+use super::interfaces::{Asked, asked, is_offered};
 use super::life::{self, Step, StepError};
-use super::load_error::{LoadError, names};
+use super::load_error::{LoadError, MOST_REASONS, names};
 use super::wit;
 use crate::sandbox::{Guest, link_preview2};
 
@@ -21,69 +22,6 @@ enum Body {
     /// Kind command: `run` of `wasi:cli/run`.
     Command(ComponentExportIndex),
 }
-
-/// Interfaces that are offered, and the versions that are compatible with them.
-const OFFERED: [(&str, &str, &[&str]); 7] = [
-    (
-        "socketserver:handler",
-        "1.",
-        &["types", "rfile", "wfile", "request"],
-    ),
-    (
-        "wasi:cli",
-        "0.2.",
-        &[
-            "environment",
-            "exit",
-            "stdin",
-            "stdout",
-            "stderr",
-            "terminal-input",
-            "terminal-output",
-            "terminal-stdin",
-            "terminal-stdout",
-            "terminal-stderr",
-        ],
-    ),
-    ("wasi:clocks", "0.2.", &["monotonic-clock", "wall-clock"]),
-    ("wasi:filesystem", "0.2.", &["preopens", "types"]),
-    ("wasi:io", "0.2.", &["error", "poll", "streams"]),
-    (
-        "wasi:random",
-        "0.2.",
-        &["random", "insecure", "insecure-seed"],
-    ),
-    (
-        "wasi:sockets",
-        "0.2.",
-        &[
-            "instance-network",
-            "ip-name-lookup",
-            "network",
-            "tcp",
-            "tcp-create-socket",
-            "udp",
-            "udp-create-socket",
-        ],
-    ),
-];
-
-/// Whether a name such as `wasi:io/poll@0.2.3` is one of them.
-fn is_offered(name: &str) -> bool {
-    let Some((name, version)) = name.split_once('@') else {
-        return false;
-    };
-    OFFERED.iter().any(|(package, compatible, interfaces)| {
-        version.starts_with(compatible)
-            && name
-                .strip_prefix(package)
-                .and_then(|rest| rest.strip_prefix('/'))
-                .is_some_and(|interface| interfaces.contains(&interface))
-    })
-}
-
-/// What this host was built for.
-const CONTRACT: &str = "socketserver:handler@1.0.0";
 
 /// What there is to do about a handler that was built for more.
 const NEWER: &str = "it was built for another version of the contract: use a newer sandsock, or build it with the SDK of this one";
@@ -110,27 +48,30 @@ impl ComponentHandler {
                 exports.map(|(name, _)| name.to_owned()),
             )));
         };
-        let mut is_newer = false;
-        for (name, _) in component.component_type().imports(engine) {
-            is_newer |= is_of_another_contract(name);
-            if !is_offered(name) {
-                problems.push(format!(
-                    "import `{name}` is not offered; the host has {CONTRACT} and wasi:cli/imports@0.2"
-                ));
+        let linker = linker(engine).map_err(LoadError::Engine)?;
+        let component_type = component.component_type();
+        let mut imports = component_type.imports(engine);
+        let mut does_not_link = None;
+        if problems.is_empty() && imports.all(|(name, _)| is_offered(name)) {
+            match linker.instantiate_pre(component) {
+                Ok(pre) => return Ok(ComponentHandler { pre, body }),
+                Err(error) => does_not_link = Some(format!("{error:#}")),
             }
         }
-        if is_newer && !problems.is_empty() {
+        // Linking ends at the first import that is wrong.
+        let asked = asked(component, &linker).map_err(LoadError::Engine)?;
+        problems.extend(asked.iter().flat_map(Asked::problems));
+        if problems.is_empty() {
+            problems.extend(does_not_link);
+        }
+        problems.truncate(MOST_REASONS);
+        if asked
+            .iter()
+            .any(|asked| is_of_another_contract(&asked.name))
+        {
             problems.push(NEWER.to_owned());
         }
-        if !problems.is_empty() {
-            return Err(LoadError::NotServed(problems));
-        }
-        let linker = linker(engine).map_err(LoadError::Engine)?;
-        let pre = linker.instantiate_pre(component).map_err(|error| {
-            let newer = is_newer.then(|| NEWER.to_owned());
-            LoadError::NotServed([format!("{error:#}")].into_iter().chain(newer).collect())
-        })?;
-        Ok(ComponentHandler { pre, body })
+        Err(LoadError::NotServed(problems))
     }
 
     pub(super) fn is_command(&self) -> bool {
@@ -159,6 +100,13 @@ impl ComponentHandler {
     }
 }
 
+/// Why a component's imports would be refused, whatever it exports.
+pub(super) fn refused_imports(component: &Component) -> Result<Vec<String>, LoadError> {
+    let linker = linker(component.engine()).map_err(LoadError::Engine)?;
+    let asked = asked(component, &linker).map_err(LoadError::Engine)?;
+    Ok(asked.iter().flat_map(Asked::problems).collect())
+}
+
 fn call(
     store: &mut Store<Guest>,
     instance: &Instance,
@@ -169,7 +117,8 @@ fn call(
     result.map_err(StepError::Reported)
 }
 
-fn linker(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {
+/// Everything that a component is given.
+pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {
     let mut linker = Linker::new(engine);
     link_preview2(&mut linker)?;
     wit::add_to_linker(&mut linker)?;

@@ -5,6 +5,7 @@ use wasmtime_wasi::I32Exit;
 
 use super::{Failure, Handled};
 use crate::sandbox::Guest;
+use crate::text::clipped;
 
 /// What is called in an instance, in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,11 +99,12 @@ pub(super) fn handled(
     let memory = &store.data().memory;
     let result = match result {
         Ok(()) => Ok(()),
-        Err(StepError::Reported(text)) => Err(Failure::Reported(clip(&text, LONGEST_REPORT))),
-        Err(StepError::NotBegun(text)) => Err(Failure::NotBegun(clip(&text, LONGEST_REPORT))),
-        Err(StepError::NotSetUp(error)) => {
-            Err(Failure::Host(clip(&format!("{error:#}"), LONGEST_REPORT)))
-        }
+        Err(StepError::Reported(text)) => Err(Failure::Reported(clipped(&text, LONGEST_REPORT))),
+        Err(StepError::NotBegun(text)) => Err(Failure::NotBegun(clipped(&text, LONGEST_REPORT))),
+        Err(StepError::NotSetUp(error)) => Err(Failure::Host(clipped(
+            &format!("{error:#}"),
+            LONGEST_REPORT,
+        ))),
         Err(StepError::Ended(error)) => match error.downcast_ref::<I32Exit>() {
             Some(I32Exit(0)) => Ok(()),
             Some(I32Exit(code)) if exit_code == ExitCode::Reported => {
@@ -139,14 +141,14 @@ const LONGEST_PART: usize = 200;
 
 /// The cause, and where in the handler it happened, innermost function first.
 fn describe(error: &wasmtime::Error) -> String {
-    let mut text = clip(&error.root_cause().to_string(), LONGEST_PART);
+    let mut text = clipped(&error.root_cause().to_string(), LONGEST_PART);
     let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() else {
         return text;
     };
     for (number, frame) in backtrace.frames().iter().take(FRAMES).enumerate() {
         text.push_str(if number == 0 { " in " } else { " < " });
         match frame.func_name() {
-            Some(name) => text.push_str(&clip(
+            Some(name) => text.push_str(&clipped(
                 &format!("{:#}", rustc_demangle::demangle(name)),
                 LONGEST_PART,
             )),
@@ -155,20 +157,13 @@ fn describe(error: &wasmtime::Error) -> String {
         let place = frame.symbols().first();
         if let Some((file, line)) = place.and_then(|symbol| Some((symbol.file()?, symbol.line()?)))
         {
-            text.push_str(&format!(" ({}:{line})", clip(file, LONGEST_PART)));
+            text.push_str(&format!(" ({}:{line})", clipped(file, LONGEST_PART)));
         }
     }
     if backtrace.frames().len() > FRAMES {
         text.push_str(" < …");
     }
     text
-}
-
-fn clip(text: &str, longest: usize) -> String {
-    match text.char_indices().nth(longest) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
-    }
 }
 
 #[cfg(test)]

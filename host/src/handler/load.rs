@@ -168,23 +168,47 @@ impl Loader {
         }
         let grants = self.grants()?;
         let compiling = Engines::compiling(self.ticker).map_err(LoadError::Engine)?;
+        let compiled = self.compiled(grants.surroundings(), &compiling, file, compiler)?;
+        let loaded = self.checked(grants, &compiling, &compiled, file.len() as u64, started)?;
+        Ok((loaded, compiled))
+    }
+
+    /// From the cache, or compiled now.
+    pub(super) fn compiled(
+        &self,
+        surroundings: Option<Surroundings>,
+        compiling: &Engine,
+        file: &[u8],
+        compiler: &dyn Compiler,
+    ) -> Result<Compiled, LoadError> {
         let source = Source {
             file,
             path: &self.path,
-            surroundings: grants.surroundings().map(|surroundings| Surroundings {
+            surroundings: surroundings.map(|surroundings| Surroundings {
                 origin: self.origin.clone(),
                 ..surroundings
             }),
             ticker: self.ticker,
         };
-        let compile = || compiler.compile(&compiling, &source);
-        let compiled = match &self.cache {
+        let compile = || compiler.compile(compiling, &source);
+        match &self.cache {
             Some(cache) => {
                 let surroundings = source.surroundings.as_ref();
-                cache.get_or_compile(&compiling, file, surroundings, compile)?
+                cache.get_or_compile(compiling, file, surroundings, compile)
             }
-            None => compile()?,
-        };
+            None => compile(),
+        }
+    }
+
+    /// Checks and links what was compiled.
+    pub(super) fn checked(
+        &self,
+        grants: Arc<WasiGrants>,
+        compiling: &Engine,
+        compiled: &Compiled,
+        size: u64,
+        started: Instant,
+    ) -> Result<Loaded, LoadError> {
         let About {
             initial_memory,
             snapshot,
@@ -198,9 +222,9 @@ impl Loader {
                 self.path.display()
             ));
         }
-        let mut loaded = self.instances(grants, &compiling, &compiled)?;
+        let mut loaded = self.instances(grants, compiling, compiled)?;
         loaded.info = LoadInfo {
-            size: file.len() as u64,
+            size,
             cached: compiled.was_cached(),
             took: started.elapsed(),
             initial_memory,
@@ -208,7 +232,7 @@ impl Loader {
             snapshot,
             origin,
         };
-        Ok((loaded, compiled))
+        Ok(loaded)
     }
 
     /// Links what another process has read, compiled and checked.
@@ -217,7 +241,7 @@ impl Loader {
         self.instances(self.grants()?, &compiling, compiled)
     }
 
-    fn grants(&self) -> Result<Arc<WasiGrants>, LoadError> {
+    pub(super) fn grants(&self) -> Result<Arc<WasiGrants>, LoadError> {
         let program = self.path.file_name().unwrap_or_default().to_string_lossy();
         let grants = WasiGrants::new(&self.grants, &program).map_err(LoadError::Grant)?;
         Ok(Arc::new(grants))
@@ -229,9 +253,7 @@ impl Loader {
         compiling: &Engine,
         compiled: &Compiled,
     ) -> Result<Loaded, LoadError> {
-        let required = required(compiling, compiled)?;
-        check_instances(self.instances, required.num_memories, required.num_tables)
-            .map_err(|problem| LoadError::NotServed(vec![problem]))?;
+        let required = self.required(compiling, compiled)?;
         let memory_limit = self.memory_limit.unwrap_or(u64::MAX);
         let engine = Engines::serving(&required, self.instances, memory_limit, self.ticker)
             .map_err(LoadError::Engine)?;
@@ -243,11 +265,7 @@ impl Loader {
                 .map_err(LoadError::Engine)?;
             Wasm::Component(ComponentHandler::new(&component)?)
         } else {
-            if grants.has_network() {
-                return Err(LoadError::Grant(
-                    "--allow-connect: a core module has no sockets; build the handler as a component, or leave the option out".to_owned(),
-                ));
-            }
+            check_network(&grants)?;
             let module = compiled.module(&engine).map_err(LoadError::Engine)?;
             module
                 .initialize_copy_on_write_image()
@@ -276,7 +294,19 @@ impl Loader {
         })
     }
 
-    fn check_initial_memory(&self, needed: u64) -> Result<(), LoadError> {
+    /// What the pool has to have room for.
+    pub(super) fn required(
+        &self,
+        compiling: &Engine,
+        compiled: &Compiled,
+    ) -> Result<ResourcesRequired, LoadError> {
+        let required = required(compiling, compiled)?;
+        check_instances(self.instances, required.num_memories, required.num_tables)
+            .map_err(|problem| LoadError::NotServed(vec![problem]))?;
+        Ok(required)
+    }
+
+    pub(super) fn check_initial_memory(&self, needed: u64) -> Result<(), LoadError> {
         match self.memory_limit {
             Some(limit) if needed > limit => Err(LoadError::NotServed(vec![format!(
                 "it needs {needed} bytes of memory from the start, --memory-limit is {limit}: raise it, or build the handler with less"
@@ -286,8 +316,18 @@ impl Loader {
     }
 }
 
+/// Of a core module.
+pub(super) fn check_network(grants: &WasiGrants) -> Result<(), LoadError> {
+    match grants.has_network() {
+        false => Ok(()),
+        true => Err(LoadError::Grant(
+            "--allow-connect: a core module has no sockets; build the handler as a component, or leave the option out".to_owned(),
+        )),
+    }
+}
+
 /// Reads no more than `max` bytes, however the file grows meanwhile.
-fn read(path: &Path, max: u64) -> Result<Vec<u8>, LoadError> {
+pub(super) fn read(path: &Path, max: u64) -> Result<Vec<u8>, LoadError> {
     let fail = |error| LoadError::Read {
         path: path.to_owned(),
         error,

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::text::quoted;
+
 /// Why a file is not served.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
@@ -47,7 +49,7 @@ pub enum LoadError {
     )]
     NoHandler(String),
     /// It would not work: each reason.
-    #[error("it cannot be served: {}", .0.join("; "))]
+    #[error("it cannot be served: {}", all(.0))]
     NotServed(Vec<String>),
     /// A grant names something that is not there.
     #[error("{0}")]
@@ -57,9 +59,30 @@ pub enum LoadError {
     Engine(wasmtime::Error),
 }
 
+/// Reasons that are told of one file: a file can have as many imports as it is long.
+pub(super) const MOST_REASONS: usize = 50;
+
+impl LoadError {
+    /// Each reason by itself.
+    pub(crate) fn reasons(&self) -> Vec<String> {
+        match self {
+            LoadError::NotServed(reasons) => reasons.clone(),
+            other => vec![other.to_string()],
+        }
+    }
+}
+
+fn all(reasons: &[String]) -> String {
+    let and_more = match reasons.len() < MOST_REASONS {
+        true => "",
+        false => "; and perhaps more",
+    };
+    format!("{}{and_more}", reasons.join("; "))
+}
+
 /// Names for an error message: a few of them.
 pub(super) fn names(all: impl Iterator<Item = String>) -> String {
-    let mut all: Vec<_> = all.map(|name| format!("`{name}`")).collect();
+    let mut all: Vec<_> = all.map(|name| quoted(&name)).collect();
     let more = all.len().saturating_sub(12);
     all.truncate(12);
     match (all.is_empty(), more) {

@@ -1,17 +1,13 @@
 //! Kind *module*: a core module that exports `handle`.
 
-use std::sync::Arc;
-
-use wasmtime::{
-    Engine, ExternType, Instance, InstancePre, Linker, Module, ModuleExport, Store, ValType,
-};
+use wasmtime::{ExternType, Instance, InstancePre, Linker, Module, ModuleExport, Store, ValType};
 
 use super::abi;
 use super::life::{self, Step, StepError};
-use super::load_error::{LoadError, names};
-use crate::config::Limits;
-use crate::request::{InMemory, Request};
-use crate::sandbox::{Guest, Stdio, link_preview1};
+use super::load_error::{LoadError, MOST_REASONS, names};
+use super::offered::{OfferedToModules, linker, type_store};
+use crate::sandbox::Guest;
+use crate::text::{LONGEST_NAME, clipped, quoted};
 
 /// A module that is ready to be set up.
 pub(super) struct ModuleHandler {
@@ -133,13 +129,6 @@ impl Export {
     }
 }
 
-fn linker(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {
-    let mut linker = Linker::new(engine);
-    link_preview1(&mut linker)?;
-    abi::add_to_linker(&mut linker)?;
-    Ok(linker)
-}
-
 fn export(module: &Module, name: &'static str, problems: &mut Vec<String>) -> Option<Export> {
     let index = module.get_export_index(name)?;
     let has_result = match module.get_export(name)? {
@@ -165,34 +154,56 @@ fn export(module: &Module, name: &'static str, problems: &mut Vec<String>) -> Op
     })
 }
 
+/// Why a module's imports would be refused, whatever it exports.
+pub(super) fn refused_imports(module: &Module) -> Result<Vec<String>, LoadError> {
+    let linker = linker(module.engine()).map_err(LoadError::Engine)?;
+    let mut problems = Vec::new();
+    check_imports(module, &linker, &mut problems)?;
+    Ok(problems)
+}
+
 /// Every import that the host does not offer, or offers with another type.
 fn check_imports(
     module: &Module,
     linker: &Linker<Guest>,
     problems: &mut Vec<String>,
 ) -> Result<(), LoadError> {
-    let offered: Vec<_> = {
-        let mut store = abi_types(module.engine()).map_err(LoadError::Engine)?;
-        module
-            .imports()
-            .map(|import| {
-                let found = linker.get_by_import(&mut store, &import);
-                (import, found.map(|found| found.ty(&store)))
-            })
-            .collect()
-    };
-    for (import, found) in offered {
-        let name = format!("`{}` `{}`", import.module(), import.name());
+    let mut store = type_store(module.engine()).map_err(LoadError::Engine)?;
+    let found: Vec<_> = module
+        .imports()
+        .map(|import| {
+            let found = linker.get_by_import(&mut store, &import);
+            (import, found.map(|found| found.ty(&store)))
+        })
+        .collect();
+    // Of what is there nothing is asked.
+    let mut offered = None;
+    for (import, found) in found {
+        if problems.len() >= MOST_REASONS {
+            break;
+        }
+        let name = format!("{} {}", quoted(import.module()), quoted(import.name()));
         match (import.ty(), found) {
-            (_, None) => problems.push(format!(
-                "import {name} is not offered; the host has {}{}",
-                abi::OFFERED,
-                match import.module() {
-                    "rfile" | "wfile" | "request" =>
-                        ": a handler that was built for a newer contract needs a newer sandsock",
-                    _ => "",
-                }
-            )),
+            (_, None) => {
+                let offered = match &mut offered {
+                    Some(offered) => offered,
+                    None => offered
+                        .insert(OfferedToModules::new(module.engine()).map_err(LoadError::Engine)?),
+                };
+                problems.push(format!(
+                    "import {name} is not offered; {}the host has {}{}",
+                    match offered.nearest(import.module(), import.name()) {
+                        Some((module, name)) => format!("the nearest is `{module}` `{name}`; "),
+                        None => String::new(),
+                    },
+                    abi::OFFERED,
+                    match import.module() {
+                        "rfile" | "wfile" | "request" =>
+                            ": a handler that was built for a newer contract needs a newer sandsock",
+                        _ => "",
+                    }
+                ));
+            }
             (ExternType::Func(wanted), Some(ExternType::Func(found))) if found.matches(&wanted) => {
             }
             (wanted, Some(found)) => problems.push(format!(
@@ -205,33 +216,24 @@ fn check_imports(
     Ok(())
 }
 
-/// A store in which types can be looked at; nothing runs in it.
-fn abi_types(engine: &Engine) -> wasmtime::Result<Store<Guest>> {
-    Guest::store(
-        engine,
-        &Arc::new(Request::in_memory(InMemory::default(), &Limits::default())),
-        0,
-        &Arc::default(),
-        Stdio::Log,
-    )
-}
-
-fn signature(of: &ExternType) -> String {
+/// A type as the contract writes it.
+pub(super) fn signature(of: &ExternType) -> String {
     match of {
         ExternType::Func(function) => {
             let list = |types: Vec<ValType>| {
                 let types: Vec<_> = types.iter().map(ToString::to_string).collect();
                 types.join(", ")
             };
-            format!(
+            let text = format!(
                 "({}) -> ({})",
                 list(function.params().collect()),
                 list(function.results().collect())
-            )
+            );
+            clipped(&text, LONGEST_NAME)
         }
-        ExternType::Memory(_) => "a memory".to_owned(),
-        ExternType::Table(_) => "a table".to_owned(),
-        ExternType::Global(_) => "a global".to_owned(),
-        _ => "something else".to_owned(),
+        ExternType::Memory(_) => "memory".to_owned(),
+        ExternType::Table(_) => "table".to_owned(),
+        ExternType::Global(_) => "global".to_owned(),
+        ExternType::Tag(_) => "tag".to_owned(),
     }
 }

@@ -74,6 +74,11 @@ impl WasmHandler {
         Ok((WasmHandler(loaded), compiled))
     }
 
+    /// What a look at a file has loaded.
+    pub(super) fn of(loaded: Loaded) -> Self {
+        WasmHandler(loaded)
+    }
+
     /// A handler that another process has loaded.
     pub(crate) fn link(loader: &Loader, compiled: &Compiled) -> Result<Self, LoadError> {
         loader.link(compiled).map(WasmHandler)
