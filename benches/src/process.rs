@@ -8,7 +8,7 @@ use std::time::Duration;
 
 /// Ticks of proc(5) in a second. What the kernel counts by is another number; this one is part of its
 /// interface, and 100 on every Linux that Rust's std runs on.
-const TICKS: u64 = 100;
+pub const TICKS: u64 = 100;
 
 /// A server: its first process, by whose number all others are found.
 #[derive(Clone, Copy, Debug)]

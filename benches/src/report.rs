@@ -37,6 +37,11 @@ fn text(world: &World, amount: &Amount, sections: &[Section], results: &Results)
     }
     writeln!(
         out,
+        "| other programs meanwhile | {:.0} % of the processors |",
+        results.others * 100.0
+    )?;
+    writeln!(
+        out,
         "\n`cargo xtask bench --report`: {} rounds; in each, all competitors one after the other, in an order that moves \
          on by one; each started anew, warmed for {:?}, then measured for {:?}. Servers and clients share the machine. A figure \
          is the median over the rounds, with the least and the most in brackets; a ratio is taken within each round. CPU time \

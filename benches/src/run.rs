@@ -1,15 +1,21 @@
 //! The rounds: everything in turn, again and again, so that whatever the machine does besides meets all alike.
 
 use crate::figures::{Figures, Metric, Spread, short};
+use crate::machine::Others;
 use crate::sections::{Section, Target};
 use crate::world::{Amount, World};
 use anyhow::{Context, Result, bail};
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-/// What all rounds have measured: by section, by subject, by round.
+/// What all rounds have measured.
 #[derive(Default)]
-pub struct Results(BTreeMap<(&'static str, &'static str), Vec<Figures>>);
+pub struct Results {
+    /// By section, by subject, by round.
+    figures: BTreeMap<(&'static str, &'static str), Vec<Figures>>,
+    /// The share of the processors that other programs had meanwhile.
+    pub others: f64,
+}
 
 impl Results {
     /// One figure of a subject over the rounds.
@@ -31,7 +37,7 @@ impl Results {
     }
 
     fn rounds(&self, section: &Section, subject: &str) -> &[Figures] {
-        let mut all = self.0.iter();
+        let mut all = self.figures.iter();
         let found = all.find(|((key, name), _)| *key == section.key && *name == subject);
         found.map_or(&[], |(_, rounds)| rounds)
     }
@@ -54,6 +60,7 @@ pub fn run(world: &World, amount: &Amount, sections: &[Section]) -> Result<Resul
     }
     let mut results = Results::default();
     let began = Instant::now();
+    let others = Others::watch();
     for round in 0..amount.rounds {
         eprintln!(
             "==> round {} of {}, after {:.0?}",
@@ -75,10 +82,16 @@ pub fn run(world: &World, amount: &Amount, sections: &[Section]) -> Result<Resul
                     .with_context(|| format!("{}: {}", section.title, subject.name))?;
                 eprintln!("    {:38} {}", subject.name, said(section, &figures));
                 let key = (section.key, subject.name);
-                results.0.entry(key).or_default().push(figures);
+                results.figures.entry(key).or_default().push(figures);
             }
         }
     }
+    results.others = others.share();
+    eprintln!(
+        "==> {:.0?}; other programs had {:.0} % of the processors meanwhile",
+        began.elapsed(),
+        results.others * 100.0
+    );
     Ok(results)
 }
 

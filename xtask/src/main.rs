@@ -34,7 +34,7 @@ struct Arguments {
 enum Verb {
     /// Looks at the licences, sources and known vulnerabilities of all dependencies (deny.toml).
     Audit,
-    /// Measures sandsock side by side with native servers, Python's and tcpserver: a quarter of an hour.
+    /// Measures sandsock side by side with native servers, Python's and tcpserver: twenty minutes.
     ///
     /// What is to be fast is in the report's first table, with what came of it.
     #[command(args_conflicts_with_subcommands = true)]

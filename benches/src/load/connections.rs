@@ -43,7 +43,8 @@ impl Connections<'_> {
     }
 
     /// Connections at a rate, whatever becomes of those before; each is given up after `patience`. Also how many
-    /// there were: fewer than asked for, where the clients cannot make so many or `most` wait already.
+    /// there were: fewer than asked for, where the clients cannot make so many or `most` wait already. What is
+    /// served after `time` does not count.
     pub fn open_loop(
         self,
         rate: f64,
@@ -167,7 +168,9 @@ impl<'a> Clients<'a> {
                 let slot = usize::try_from(event.data())?;
                 match self.go_on(slot) {
                     Ok(None) => continue,
-                    Ok(Some(latency)) => load.latencies.push(latency),
+                    Ok(Some(latency)) if began.elapsed() < time => load.latencies.push(latency),
+                    // Served when nobody comes any more.
+                    Ok(Some(_)) => {}
                     Err(_) => {
                         self.slots[slot] = None;
                         load.failed += 1;
@@ -176,7 +179,7 @@ impl<'a> Clients<'a> {
                 free.push(slot);
             }
         }
-        load.wall = began.elapsed();
+        load.wall = time;
         load.cpu = own_cpu().saturating_sub(cpu);
         Ok((load, self.begun))
     }

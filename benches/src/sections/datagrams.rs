@@ -3,12 +3,16 @@
 use super::short::{CLIENTS, measured};
 use super::{Bound, Section, Subject, ratio};
 use crate::competitors::{COMPONENT, Competitor, MESSAGE, MODULE, Program};
-use crate::figures::{CLIENT_CPU, CPU, Figures, P50, P99, P999, PEAK, RATE};
+use crate::figures::{CLIENT_CPU, CPU, Figures, Metric, P50, P99, P999, PEAK, RATE};
 use crate::load::datagrams;
 use crate::world::{Amount, World};
 use Bound::AtLeast;
 use Program::{Native, Python, Sandsock};
 use anyhow::Result;
+use std::cell::Cell;
+
+/// Packets that were not answered within a second.
+const LOST: Metric = "lost";
 
 pub(super) fn section(world: &World) -> Section {
     let (native, python) = ("native, recvfrom and sendto", "Python ThreadingUDPServer");
@@ -41,7 +45,7 @@ pub(super) fn section(world: &World) -> Section {
             .into_iter()
             .map(|competitor| Subject::server(world, competitor.over_udp(), measure))
             .collect(),
-        metrics: vec![RATE, P50, P99, P999, CPU, CLIENT_CPU, PEAK],
+        metrics: vec![RATE, P50, P99, P999, CPU, CLIENT_CPU, PEAK, LOST],
         picture: RATE,
         targets,
     }
@@ -50,9 +54,13 @@ pub(super) fn section(world: &World) -> Section {
 fn measure(world: &World, amount: &Amount, competitor: &Competitor) -> Result<Figures> {
     let mut server = competitor.start(world)?;
     let to = server.address();
-    let load = |time| datagrams::closed_loop(to, MESSAGE, CLIENTS, time);
-    let figures = measured(&server, amount, load);
+    let lost = Cell::new(0);
+    let figures = measured(&server, amount, |time| {
+        let load = datagrams::closed_loop(to, MESSAGE, CLIENTS, time)?;
+        lost.set(load.failed);
+        Ok(load)
+    });
     let figures = server.explain(figures)?;
     server.stop()?;
-    Ok(figures)
+    Ok(figures.with(LOST, lost.get() as f64))
 }

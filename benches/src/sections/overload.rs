@@ -60,11 +60,10 @@ fn measure(world: &World, amount: &Amount, competitor: &Competitor) -> Result<Fi
         let most = usize::try_from(world.descriptors.saturating_sub(RESERVE))?.min(1 << 14);
         let (mut load, begun) = work.open_loop(2.0 * capacity, amount.time, PATIENCE, most)?;
         let time = amount.time.as_secs_f64();
-        let served = load.latencies.len() as f64 / load.wall.as_secs_f64();
         Ok(Figures::default()
             .with(CAPACITY, capacity)
             .with(OFFERED, begun as f64 / time / capacity)
-            .with(GOODPUT, served / capacity)
+            .with(GOODPUT, load.rate() / capacity)
             .with(P99, micros(load.per_mille(990))))
     })();
     let figures = server.explain(figures)?;
