@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod audit;
+mod bench;
 mod build;
 mod demo;
 mod fuzz;
@@ -33,6 +34,11 @@ struct Arguments {
 enum Verb {
     /// Looks at the licences, sources and known vulnerabilities of all dependencies (deny.toml).
     Audit,
+    /// Measures sandsock side by side with native servers, Python's and tcpserver: twenty minutes.
+    ///
+    /// What is to be fast is in the report's first table, with what came of it.
+    #[command(args_conflicts_with_subcommands = true)]
+    Bench(bench::Bench),
     /// Builds the program and the handlers, each as a module and as a component.
     ///
     /// They lie in target/release/sandsock, target/handlers/NAME.wasm and
@@ -81,6 +87,7 @@ enum Verb {
 fn main() -> ExitCode {
     let result = match Arguments::parse().verb {
         Verb::Audit => audit::audit(),
+        Verb::Bench(arguments) => bench::bench(&arguments),
         Verb::Build => build::program().and_then(|()| build::handlers()),
         Verb::Demo { port } => demo::demo(port),
         Verb::Fuzz {
