@@ -172,11 +172,10 @@ impl Player {
                 ..Grants::default()
             },
             instances: self.instances,
-            origin: snapshot.clone(),
             ..Loader::new(path)
         };
         let compiler = CompileProcess::new(&self.load.options, Harden::default());
-        let (handler, _) = WasmHandler::compiled_by(&compiler, &loader)
+        let handler = WasmHandler::as_it_was(&compiler, &loader, snapshot.clone())
             .with_context(|| format!("cannot replay with {}", path.display()))?;
         let handler = Arc::new(handler);
         loaded.insert(key, handler.clone());

@@ -239,7 +239,6 @@ pub(super) fn main(mut args: ServeArgs) -> anyhow::Result<ExitCode> {
     let mut running = match loaded {
         Loaded::Handler(handler) => Running::InProcess(InProcess::start(
             &args,
-            &name,
             concurrency,
             in_flight,
             sockets,

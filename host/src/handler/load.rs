@@ -80,8 +80,6 @@ pub struct Loader {
     /// Instances at one time, for all servers that share the handler: as many as there can be requests in
     /// flight, or some of these fail. With [`Ticker::Child`] in one process.
     pub instances: u32,
-    /// What a snapshot starts from, where it has to be the one of a recording.
-    pub(crate) origin: Option<Origin>,
     /// Who asks guest code whether its time is over: [`Loader::for_children`] sets it.
     pub ticker: Ticker,
 }
@@ -129,7 +127,6 @@ impl Loader {
             memory_limit: Limits::default().memory,
             grants: Grants::default(),
             instances: ConcurrencyKind::Threads.default_max_in_flight(),
-            origin: None,
             ticker: Ticker::default(),
         }
     }
@@ -146,11 +143,15 @@ impl Loader {
     }
 
     /// Reads, lets `compiler` compile, checks and links. What was compiled is for [`Loader::link`] in
-    /// another process.
-    pub(super) fn load(&self, compiler: &dyn Compiler) -> Result<(Loaded, Compiled), LoadError> {
+    /// another process. A snapshot starts from `origin`, where it has to be the one of a recording.
+    pub(super) fn load(
+        &self,
+        compiler: &dyn Compiler,
+        origin: Option<Origin>,
+    ) -> Result<(Loaded, Compiled), LoadError> {
         let started = Instant::now();
         let file = read(&self.path, self.max_size)?;
-        self.load_bytes(&file, compiler, started)
+        self.load_bytes(&file, compiler, origin, started)
     }
 
     /// As [`Loader::load`], of a file that was read.
@@ -158,6 +159,7 @@ impl Loader {
         &self,
         file: &[u8],
         compiler: &dyn Compiler,
+        origin: Option<Origin>,
         started: Instant,
     ) -> Result<(Loaded, Compiled), LoadError> {
         if file.len() as u64 > self.max_size {
@@ -168,7 +170,11 @@ impl Loader {
         }
         let grants = self.grants()?;
         let compiling = Engines::compiling(self.ticker).map_err(LoadError::Engine)?;
-        let compiled = self.compiled(grants.surroundings(), &compiling, file, compiler)?;
+        let surroundings = grants.surroundings().map(|surroundings| Surroundings {
+            origin,
+            ..surroundings
+        });
+        let compiled = self.compiled(surroundings, &compiling, file, compiler)?;
         let loaded = self.checked(grants, &compiling, &compiled, file.len() as u64, started)?;
         Ok((loaded, compiled))
     }
@@ -184,10 +190,7 @@ impl Loader {
         let source = Source {
             file,
             path: &self.path,
-            surroundings: surroundings.map(|surroundings| Surroundings {
-                origin: self.origin.clone(),
-                ..surroundings
-            }),
+            surroundings,
             ticker: self.ticker,
         };
         let compile = || compiler.compile(compiling, &source);

@@ -10,7 +10,7 @@ use super::load_error::LoadError;
 use super::{Failure, Handled, RequestHandler};
 use crate::recording::HandlerFile;
 use crate::request::Request;
-use crate::sandbox::snapshot::Surroundings;
+use crate::sandbox::snapshot::{Origin, Surroundings};
 use crate::sandbox::{Compiled, WasiGrants, enter_runtime};
 
 /// A compiled, checked and linked handler. Every request gets an instance of its own, on the stack of the
@@ -46,7 +46,7 @@ impl WasmHandler {
     ///
     /// [`LoadError`]: what is wrong with the file, or why it would not be served.
     pub fn load(loader: &Loader) -> Result<Self, LoadError> {
-        Ok(WasmHandler(loader.load(&InProcess)?.0))
+        Ok(WasmHandler(loader.load(&InProcess, None)?.0))
     }
 
     /// As [`WasmHandler::load`], of a file that is in memory already; messages, and the handler's own
@@ -56,7 +56,7 @@ impl WasmHandler {
     ///
     /// [`LoadError`].
     pub fn from_bytes(loader: &Loader, file: &[u8]) -> Result<Self, LoadError> {
-        let (loaded, _) = loader.load_bytes(file, &InProcess, Instant::now())?;
+        let (loaded, _) = loader.load_bytes(file, &InProcess, None, Instant::now())?;
         Ok(WasmHandler(loaded))
     }
 
@@ -70,8 +70,21 @@ impl WasmHandler {
         compiler: &dyn Compiler,
         loader: &Loader,
     ) -> Result<(Self, Compiled), LoadError> {
-        let (loaded, compiled) = loader.load(compiler)?;
+        let (loaded, compiled) = loader.load(compiler, None)?;
         Ok((WasmHandler(loaded), compiled))
+    }
+
+    /// As it was when a request was recorded: a snapshot starts from the same origin.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadError`].
+    pub(crate) fn as_it_was(
+        compiler: &dyn Compiler,
+        loader: &Loader,
+        origin: Option<Origin>,
+    ) -> Result<Self, LoadError> {
+        Ok(WasmHandler(loader.load(compiler, origin)?.0))
     }
 
     /// What a look at a file has loaded.

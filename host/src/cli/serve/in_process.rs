@@ -30,7 +30,6 @@ pub(super) struct InProcess {
 impl InProcess {
     pub(super) fn start(
         args: &ServeArgs,
-        name: &str,
         concurrency: ConcurrencyKind,
         in_flight: u32,
         sockets: Sockets,
@@ -38,9 +37,10 @@ impl InProcess {
         keeper: Option<&Arc<Keeper>>,
         messages: &Sender<Message>,
     ) -> anyhow::Result<Self> {
+        let name = args.handler.service_name();
         let recorder = keeper.and_then(|keeper| args.recorder(&handler, || keeper.clone()));
         let service = Service::new(
-            name,
+            &name,
             handler,
             args.handler.limits.limits(),
             args.service.linger.into(),
@@ -100,7 +100,7 @@ impl InProcess {
                 .context("no thread is to be had for the server's loop")?;
             running.loops.push(handle);
             if !sockets.is_connection {
-                listening(name, &address);
+                listening(&name, &address);
             }
         }
         notify(&[NotifyState::Ready]);
