@@ -13,6 +13,8 @@ mod keeper;
 mod player;
 mod recorder;
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use bytes::Bytes;
@@ -22,6 +24,7 @@ pub(crate) use keeper::{Content, Keeper, Kept, prepare_folder};
 pub(crate) use recorder::{Recorder, Sink, recording};
 
 use crate::config::Limits;
+use crate::outcome::Outcome;
 
 /// The version of the format.
 const VERSION: u32 = 1;
@@ -102,7 +105,6 @@ impl From<&Limits> for LimitsInForce {
 
 impl From<&LimitsInForce> for Limits {
     fn from(limits: &LimitsInForce) -> Self {
-        use std::time::Duration;
         Limits {
             deadline: limits.deadline_ms.map(Duration::from_millis),
             idle_timeout: limits.idle_timeout_ms.map(Duration::from_millis),
@@ -184,6 +186,25 @@ impl Recording {
             ));
         }
         notes
+    }
+
+    /// The limit that stopped the handler while it computed, and the CPU time that it had used by then: no event has
+    /// either, since a replay computes at its own speed.
+    pub(crate) fn stopped(&self) -> Option<(Outcome, Duration)> {
+        let end = self.end()?;
+        let stops = [Outcome::Cut, Outcome::CpuLimit, Outcome::Deadline];
+        let limit = stops
+            .into_iter()
+            .find(|limit| limit.as_str() == end.outcome)?;
+        let is_of_limit = |timed: &Timed| match &timed.event {
+            Event::ReceiveFailed(fail)
+            | Event::SendFailed(fail)
+            | Event::FlushFailed(fail)
+            | Event::WaitFailed(fail) => fail.limit() == Some(limit),
+            _ => false,
+        };
+        let is_in_an_event = self.events.iter().any(is_of_limit);
+        (!is_in_an_event).then(|| (limit, Duration::from_micros(end.cpu_us)))
     }
 
     /// How the request ended.

@@ -176,7 +176,11 @@ impl Player {
             transport,
             Endpoint::from_text(&header.client),
             Box::new(Replaying::new(Endpoint::from_text(&header.server))),
-            &limits,
+            // A handler that computes for ever now is ended by what would have ended it then.
+            &Limits {
+                cpu: limits.cpu.or(limits.deadline),
+                ..limits.clone()
+            },
         );
         let request = Arc::new(request.journaled(Some(Journal::playing(recorded))));
         let ended = {

@@ -1,7 +1,7 @@
 //! What goes on between a request and the rest of the world, taken down, or given back from a recording.
 
 use std::sync::Mutex;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
@@ -87,6 +87,8 @@ pub(crate) struct Journal {
     tape: Mutex<Tape>,
     /// Where the request runs again.
     player: Option<Mutex<Player>>,
+    /// The limit that stops it after so much CPU time, where it runs again.
+    stopped: Option<(Outcome, Duration)>,
 }
 
 struct Tape {
@@ -110,6 +112,7 @@ impl Journal {
                 dropped: 0,
             }),
             player: None,
+            stopped: None,
         }
     }
 
@@ -117,6 +120,7 @@ impl Journal {
     pub(crate) fn playing(recording: &Recording) -> Self {
         Journal {
             player: Some(Mutex::new(Player::new(&recording.events))),
+            stopped: recording.stopped(),
             ..Journal::recording(usize::MAX)
         }
     }
@@ -144,6 +148,16 @@ impl Journal {
     pub(crate) fn take(&self) -> (Vec<Timed>, u64) {
         let mut tape = lock(&self.tape);
         (std::mem::take(&mut tape.events), tape.dropped)
+    }
+
+    /// Whether the request runs again.
+    pub(crate) fn is_playing(&self) -> bool {
+        self.player.is_some()
+    }
+
+    /// The limit that stops it after so much CPU time, where it runs again.
+    pub(crate) fn stopped(&self) -> Option<(Outcome, Duration)> {
+        self.stopped
     }
 
     /// What was wanted that the recording does not have.

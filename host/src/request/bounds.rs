@@ -87,11 +87,17 @@ impl Bounds {
         thread_cpu().saturating_sub(Duration::from_nanos(self.cpu_started.load(Relaxed)))
     }
 
-    /// Whether guest code must end now.
-    pub(super) fn is_over(&self) -> bool {
+    /// Whether the CPU time is used up.
+    pub(super) fn cpu_is_over(&self) -> bool {
         if self.cpu_limit.is_some_and(|limit| self.cpu_used() >= limit) {
             self.fire(Outcome::CpuLimit);
         }
+        self.has_fired(Outcome::CpuLimit)
+    }
+
+    /// Whether guest code must end now.
+    pub(super) fn is_over(&self) -> bool {
+        self.cpu_is_over();
         if self.deadline.is_some_and(|d| d <= Instant::now()) {
             self.fire(Outcome::Deadline);
         }
