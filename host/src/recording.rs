@@ -25,6 +25,7 @@ pub(crate) use recorder::{Recorder, Sink, recording};
 
 use crate::config::Limits;
 use crate::outcome::Outcome;
+use crate::request::PeerCredentials;
 
 /// The version of the format.
 const VERSION: u32 = 1;
@@ -51,6 +52,9 @@ pub(crate) struct Header {
     pub(crate) transport: String,
     pub(crate) client: String,
     pub(crate) server: String,
+    /// Whom the system knows at the other end of a Unix stream: a command's environment names it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) peer: Option<Peer>,
     pub(crate) handler: HandlerFile,
     pub(crate) limits: LimitsInForce,
     /// Events that there was no room for: it cannot be replayed to its end.
@@ -61,6 +65,26 @@ pub(crate) struct Header {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
 fn is_zero(count: &u64) -> bool {
     *count == 0
+}
+
+/// Process, user and group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Peer {
+    pid: i32,
+    uid: u32,
+    gid: u32,
+}
+
+impl From<PeerCredentials> for Peer {
+    fn from(PeerCredentials { pid, uid, gid }: PeerCredentials) -> Self {
+        Peer { pid, uid, gid }
+    }
+}
+
+impl From<Peer> for PeerCredentials {
+    fn from(Peer { pid, uid, gid }: Peer) -> Self {
+        PeerCredentials { pid, uid, gid }
+    }
 }
 
 /// What served.

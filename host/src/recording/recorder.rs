@@ -98,6 +98,7 @@ pub(crate) fn recording(
             transport: request.transport().scheme().to_owned(),
             client: request.client_address().to_string(),
             server: request.server_address().to_string(),
+            peer: request.peer_credentials().map(Into::into),
             handler,
             limits: limits.into(),
             dropped,
