@@ -21,7 +21,7 @@ use bytes::Bytes;
 pub(crate) use compare::differences;
 pub(crate) use journal::{Clock, Fail, Journal};
 pub(crate) use keeper::{Content, Keeper, Kept, prepare_folder};
-pub(crate) use recorder::{Recorder, Sink, recording};
+pub(crate) use recorder::{Recorder, Sink, is_file_name, recording};
 
 use crate::config::Limits;
 use crate::outcome::Outcome;

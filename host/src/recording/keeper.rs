@@ -12,7 +12,7 @@ use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use super::recorder::{ENDING, file_name};
+use super::recorder::{file_name, is_file_name};
 use super::{Recording, Sink};
 use crate::config::RecordOptions;
 use crate::events;
@@ -23,6 +23,9 @@ const WAITING: usize = 256;
 
 /// A file of many recordings is followed by another one when it is larger, in bytes.
 const LARGEST: u64 = 1 << 20;
+
+/// There are at least so many such files before the oldest goes, with all that is in it.
+const FILES: u64 = 8;
 
 /// Losses are told once in so long.
 const TOLD_AGAIN: Duration = Duration::from_secs(1);
@@ -148,9 +151,8 @@ impl Folder {
             .filter_map(|file| {
                 let file = file.ok()?;
                 let name = file.file_name().into_string().ok()?;
-                // Only what has the name of a recording is ours to remove.
-                let is_ours =
-                    name.ends_with(ENDING) && name.starts_with(|c: char| c.is_ascii_digit());
+                // Only what has the name of a recording is ours to remove, and what a killed server has not finished.
+                let is_ours = is_file_name(&name) || name.starts_with(UNFINISHED);
                 is_ours.then_some((name, file.metadata().ok()?.len()))
             })
             .collect();
@@ -180,6 +182,9 @@ impl Folder {
             Content::Recording(recording) => recording.to_bytes(),
             Content::Bytes(bytes) => bytes,
         };
+        if bytes.len() as u64 > self.most_bytes {
+            return Err(io::Error::other("one alone is larger than --record-size"));
+        }
         match kept.name {
             Some(name) => self.write_file(name, &bytes),
             None => self.append(&bytes),
@@ -188,7 +193,7 @@ impl Folder {
 
     /// A file of its own. Whoever reads sees the whole of it or none.
     fn write_file(&mut self, name: String, bytes: &[u8]) -> io::Result<()> {
-        self.make_room(bytes.len());
+        self.make_room(1, bytes.len());
         let mut file = tempfile::Builder::new()
             .prefix(UNFINISHED)
             .tempfile_in(&self.path)?;
@@ -200,9 +205,11 @@ impl Folder {
     }
 
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.make_room(bytes.len());
-        let is_full = |(_, size): &(File, u64)| *size > LARGEST;
-        if self.open.as_ref().is_none_or(is_full) {
+        let largest = LARGEST.min(self.most_bytes / FILES);
+        self.open.take_if(|(_, size)| *size > largest);
+        self.make_room(usize::from(self.open.is_none()), bytes.len());
+        // The oldest file, which had to go, can have been the open one.
+        if self.open.is_none() {
             let name = file_name("ok", None);
             let mut options = OpenOptions::new();
             let file = options.create_new(true).append(true).mode(0o600);
@@ -227,10 +234,10 @@ impl Folder {
         Ok(())
     }
 
-    /// The oldest go until there is room for one more.
-    fn make_room(&mut self, wanted: usize) {
-        let wanted = wanted as u64;
-        while self.kept.len() >= self.most || self.bytes + wanted > self.most_bytes {
+    /// The oldest go until there is room for so many more files and bytes.
+    fn make_room(&mut self, files: usize, bytes: usize) {
+        let bytes = bytes as u64;
+        while self.kept.len() + files > self.most || self.bytes + bytes > self.most_bytes {
             let Some((name, size)) = self.kept.pop_front() else {
                 break;
             };
