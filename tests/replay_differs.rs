@@ -20,7 +20,7 @@ fn module(dir: &Path, reads: usize, printed: &str, answer: &str, end: &str) -> P
   (import "wfile" "write" (func $write (param i32 i32) (result i32)))
   (import "wasi_snapshot_preview1" "fd_write" (func $print (param i32 i32 i32 i32) (result i32)))
   (memory (export "memory") 1)
-  (data (i32.const 0) "\10\00\00\00{:02x}\00\00\00")
+  (data (i32.const 0) "\10\00\00\00\{:02x}\00\00\00")
   (data "\00")
   (data (i32.const 16) "{printed}\0a")
   (data (i32.const 512) "{answer}")

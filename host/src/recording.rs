@@ -11,6 +11,8 @@ mod format;
 mod journal;
 mod keeper;
 mod player;
+#[cfg(test)]
+mod properties;
 mod recorder;
 
 use std::time::Duration;
@@ -173,6 +175,20 @@ pub(crate) enum Event {
     Ended(End),
 }
 
+impl Event {
+    /// What it takes in memory, in bytes.
+    fn size(&self) -> usize {
+        let bytes = match self {
+            Event::Received(bytes)
+            | Event::Sent(bytes)
+            | Event::Random(bytes)
+            | Event::Printed(_, bytes) => bytes.0.len(),
+            _ => 0,
+        };
+        size_of::<Timed>() + bytes
+    }
+}
+
 /// Where the handler printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -210,6 +226,12 @@ impl Recording {
             ));
         }
         notes
+    }
+
+    /// About what it takes in memory, in bytes.
+    pub(crate) fn size(&self) -> usize {
+        let events = self.events.iter().map(|timed| timed.event.size());
+        size_of::<Self>() + events.sum::<usize>()
     }
 
     /// The limit that stopped the handler while it computed, and the CPU time that it had used by then: no event has

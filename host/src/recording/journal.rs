@@ -98,9 +98,6 @@ struct Tape {
     dropped: u64,
 }
 
-/// What an event takes beside the bytes in it.
-const OF_AN_EVENT: usize = size_of::<Timed>();
-
 impl Journal {
     /// Takes down up to `room` bytes.
     pub(crate) fn recording(room: usize) -> Self {
@@ -127,14 +124,7 @@ impl Journal {
 
     fn note(&self, event: Event) {
         let at = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX);
-        let size = OF_AN_EVENT
-            + match &event {
-                Event::Received(bytes)
-                | Event::Sent(bytes)
-                | Event::Random(bytes)
-                | Event::Printed(_, bytes) => bytes.0.len(),
-                _ => 0,
-            };
+        let size = event.size();
         let mut tape = lock(&self.tape);
         if tape.dropped > 0 || size > tape.room {
             tape.dropped += 1;
