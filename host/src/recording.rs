@@ -12,7 +12,11 @@ mod format;
 mod journal;
 mod keeper;
 mod player;
+#[cfg(test)]
+mod properties;
 mod recorder;
+
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -21,9 +25,11 @@ pub(crate) use compare::differences;
 pub(crate) use folders::restore;
 pub(crate) use journal::{Clock, Fail, Journal};
 pub(crate) use keeper::{Content, Keeper, Kept, prepare_folder};
-pub(crate) use recorder::{Recorder, Sink, recording};
+pub(crate) use recorder::{Recorder, Sink, is_file_name, recording};
 
 use crate::config::Limits;
+use crate::outcome::Outcome;
+use crate::request::PeerCredentials;
 use crate::sandbox::snapshot::Origin;
 
 /// The version of the format.
@@ -51,6 +57,9 @@ pub(crate) struct Header {
     pub(crate) transport: String,
     pub(crate) client: String,
     pub(crate) server: String,
+    /// Whom the system knows at the other end of a Unix stream: a command's environment names it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) peer: Option<Peer>,
     pub(crate) handler: HandlerFile,
     pub(crate) limits: LimitsInForce,
     /// Events that there was no room for: it cannot be replayed to its end.
@@ -61,6 +70,26 @@ pub(crate) struct Header {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
 fn is_zero(count: &u64) -> bool {
     *count == 0
+}
+
+/// Process, user and group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Peer {
+    pid: i32,
+    uid: u32,
+    gid: u32,
+}
+
+impl From<PeerCredentials> for Peer {
+    fn from(PeerCredentials { pid, uid, gid }: PeerCredentials) -> Self {
+        Peer { pid, uid, gid }
+    }
+}
+
+impl From<Peer> for PeerCredentials {
+    fn from(Peer { pid, uid, gid }: Peer) -> Self {
+        PeerCredentials { pid, uid, gid }
+    }
 }
 
 /// What served.
@@ -110,7 +139,6 @@ impl From<&Limits> for LimitsInForce {
 
 impl From<&LimitsInForce> for Limits {
     fn from(limits: &LimitsInForce) -> Self {
-        use std::time::Duration;
         Limits {
             deadline: limits.deadline_ms.map(Duration::from_millis),
             idle_timeout: limits.idle_timeout_ms.map(Duration::from_millis),
@@ -169,6 +197,27 @@ pub(crate) enum Event {
     Ended(End),
 }
 
+impl Event {
+    /// What it takes in memory, in bytes.
+    fn size(&self) -> usize {
+        let bytes = match self {
+            Event::Received(bytes)
+            | Event::Sent(bytes)
+            | Event::Random(bytes)
+            | Event::Printed(_, bytes)
+            | Event::File { content: bytes, .. } => bytes.0.len(),
+            Event::Folder { entries, .. } => {
+                let names = entries
+                    .iter()
+                    .map(|entry| size_of::<Entry>() + entry.name.len());
+                names.sum()
+            }
+            _ => 0,
+        };
+        size_of::<Timed>() + bytes
+    }
+}
+
 /// What lies in a folder.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Entry {
@@ -224,6 +273,31 @@ impl Recording {
             ));
         }
         notes
+    }
+
+    /// About what it takes in memory, in bytes.
+    pub(crate) fn size(&self) -> usize {
+        let events = self.events.iter().map(|timed| timed.event.size());
+        size_of::<Self>() + events.sum::<usize>()
+    }
+
+    /// The limit that stopped the handler while it computed, and the CPU time that it had used by then: no event has
+    /// either, since a replay computes at its own speed.
+    pub(crate) fn stopped(&self) -> Option<(Outcome, Duration)> {
+        let end = self.end()?;
+        let stops = [Outcome::Cut, Outcome::CpuLimit, Outcome::Deadline];
+        let limit = stops
+            .into_iter()
+            .find(|limit| limit.as_str() == end.outcome)?;
+        let is_of_limit = |timed: &Timed| match &timed.event {
+            Event::ReceiveFailed(fail)
+            | Event::SendFailed(fail)
+            | Event::FlushFailed(fail)
+            | Event::WaitFailed(fail) => fail.limit() == Some(limit),
+            _ => false,
+        };
+        let is_in_an_event = self.events.iter().any(is_of_limit);
+        (!is_in_an_event).then(|| (limit, Duration::from_micros(end.cpu_us)))
     }
 
     /// How the request ended.

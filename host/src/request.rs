@@ -376,7 +376,8 @@ impl Request {
     /// Whether guest code must end now: looked at on every tick while it runs. Only the request's own
     /// thread may ask.
     pub(crate) fn is_over(&self) -> bool {
-        self.bounds.is_over()
+        self.is_over_again()
+            .unwrap_or_else(|| self.bounds.is_over())
     }
 
     /// The host does work for the guest that grows with so many bytes. One call can ask for much of

@@ -6,6 +6,7 @@ mod files;
 mod finished;
 mod log;
 mod process;
+mod recordings;
 mod script;
 mod server;
 mod strace;
@@ -19,6 +20,7 @@ pub(crate) use files::{
 pub(crate) use finished::{Finished, sandsock};
 pub(crate) use log::{Log, is_guest, is_request};
 pub(crate) use process::{Process, signal};
+pub(crate) use recordings::{Recording, replay, test_recordings};
 pub(crate) use script::{Answers, Import, Op, script};
 pub(crate) use server::{CONCURRENCIES, Serve, Server};
 pub(crate) use strace::{Faults, faults, strace};

@@ -3,7 +3,9 @@
 #![expect(unsafe_code, reason = "descriptors that are handed over")]
 
 use super::finished::{Finished, finish, wait};
-use super::{Client, Log, PATIENCE, Process, Transport, cache_home, is_request, program, signal};
+use super::{
+    Client, Log, PATIENCE, Process, Recording, Transport, cache_home, is_request, program, signal,
+};
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
 use serde_json::Value;
@@ -11,7 +13,7 @@ use std::ffi::{OsStr, OsString};
 use std::io::Error;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -70,6 +72,15 @@ impl Serve {
     pub(crate) fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
         self.options.push(arg.as_ref().into());
         self
+    }
+
+    /// Records these of its requests, in a folder that goes with the server.
+    pub(crate) fn recording(self, when: &str) -> Self {
+        let folder = recordings_in(self.dir.path());
+        self.arg("--record")
+            .arg(folder)
+            .arg("--record-when")
+            .arg(when)
     }
 
     /// With the log as text for people.
@@ -279,6 +290,18 @@ impl Server {
         Process(self.child.id())
     }
 
+    /// Ends it, so that all of it is written: what [`Serve::recording`] has recorded, the oldest file first.
+    #[track_caller]
+    pub(crate) fn recorded(&mut self) -> Vec<Recording> {
+        assert!(self.terminate().success(), "{:?}", self.log.lines());
+        Recording::all_in(&self.recordings())
+    }
+
+    /// The folder that [`Serve::recording`] writes to.
+    pub(crate) fn recordings(&self) -> PathBuf {
+        recordings_in(self.dir.path())
+    }
+
     /// A folder that goes with the server.
     pub(crate) fn dir(&self) -> &Path {
         self.dir.path()
@@ -308,6 +331,10 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+fn recordings_in(dir: &Path) -> PathBuf {
+    dir.join("recordings")
 }
 
 /// The same under a number that nobody wants to hand it over as: none is replaced before it was taken.

@@ -206,8 +206,15 @@ impl Player {
             header.service.clone().into(),
             transport,
             Endpoint::from_text(&header.client),
-            Box::new(Replaying::new(Endpoint::from_text(&header.server))),
-            &limits,
+            Box::new(Replaying::new(
+                Endpoint::from_text(&header.server),
+                header.peer.map(Into::into),
+            )),
+            // A handler that computes for ever now is ended by what would have ended it then.
+            &Limits {
+                cpu: limits.cpu.or(limits.deadline),
+                ..limits.clone()
+            },
         );
         let request = Arc::new(request.journaled(Some(Journal::playing(recorded))));
         let ended = {

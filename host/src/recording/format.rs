@@ -69,12 +69,19 @@ impl Recording {
             }
             let value: serde_json::Value = serde_json::from_str(&line).map_err(wrong)?;
             if let Some(version) = value["recording"].as_u64()
-                && version != u64::from(VERSION)
+                && version > u64::from(VERSION)
             {
                 return Err(FormatError::Newer(version));
             }
+            let header = serde_json::from_value::<Header>(value).map_err(wrong)?;
+            if header.recording != VERSION {
+                return Err(FormatError::Line {
+                    line: number + 1,
+                    problem: format!("there is no version {} of a recording", header.recording),
+                });
+            }
             recordings.push(Recording {
-                header: serde_json::from_value::<Header>(value).map_err(wrong)?,
+                header,
                 events: Vec::new(),
             });
         }

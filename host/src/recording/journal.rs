@@ -1,7 +1,7 @@
 //! What goes on between a request and the rest of the world, taken down, or given back from a recording.
 
 use std::sync::Mutex;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
@@ -87,6 +87,8 @@ pub(crate) struct Journal {
     tape: Mutex<Tape>,
     /// Where the request runs again.
     player: Option<Mutex<Player>>,
+    /// The limit that stops it after so much CPU time, where it runs again.
+    stopped: Option<(Outcome, Duration)>,
 }
 
 struct Tape {
@@ -95,9 +97,6 @@ struct Tape {
     room: usize,
     dropped: u64,
 }
-
-/// What an event takes beside the bytes in it.
-const OF_AN_EVENT: usize = size_of::<Timed>();
 
 impl Journal {
     /// Takes down up to `room` bytes.
@@ -110,6 +109,7 @@ impl Journal {
                 dropped: 0,
             }),
             player: None,
+            stopped: None,
         }
     }
 
@@ -117,22 +117,14 @@ impl Journal {
     pub(crate) fn playing(recording: &Recording) -> Self {
         Journal {
             player: Some(Mutex::new(Player::new(&recording.events))),
+            stopped: recording.stopped(),
             ..Journal::recording(usize::MAX)
         }
     }
 
     fn note(&self, event: Event) {
         let at = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX);
-        let size = OF_AN_EVENT
-            + match &event {
-                Event::Received(bytes)
-                | Event::Sent(bytes)
-                | Event::Random(bytes)
-                | Event::Printed(_, bytes)
-                | Event::File { content: bytes, .. } => bytes.0.len(),
-                Event::Folder { entries, .. } => entries.len() * 128,
-                _ => 0,
-            };
+        let size = event.size();
         let mut tape = lock(&self.tape);
         if tape.dropped > 0 || size > tape.room {
             tape.dropped += 1;
@@ -146,6 +138,16 @@ impl Journal {
     pub(crate) fn take(&self) -> (Vec<Timed>, u64) {
         let mut tape = lock(&self.tape);
         (std::mem::take(&mut tape.events), tape.dropped)
+    }
+
+    /// Whether the request runs again.
+    pub(crate) fn is_playing(&self) -> bool {
+        self.player.is_some()
+    }
+
+    /// The limit that stops it after so much CPU time, where it runs again.
+    pub(crate) fn stopped(&self) -> Option<(Outcome, Duration)> {
+        self.stopped
     }
 
     /// What was wanted that the recording does not have.

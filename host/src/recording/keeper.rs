@@ -6,23 +6,33 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use super::recorder::{ENDING, file_name};
+use super::recorder::{file_name, is_file_name};
 use super::{Recording, Sink};
 use crate::config::RecordOptions;
 use crate::events;
 use crate::request::lock;
 
-/// Recordings that wait to be written; more are lost.
-const WAITING: usize = 256;
+/// Recordings that wait to be written, and bytes in them; more are lost.
+const WAITING: usize = 4096;
+const WAITING_BYTES: usize = 64 << 20;
+
+/// Who writes gathers for so long what else comes: to wake it for each recording would cost requests more than
+/// recording them does.
+const GATHERING: Duration = Duration::from_millis(5);
+
+/// Successes that are written at once, in bytes.
+const AT_ONCE: usize = 256 << 10;
 
 /// A file of many recordings is followed by another one when it is larger, in bytes.
 const LARGEST: u64 = 1 << 20;
+
+/// There are at least so many such files before the oldest goes, with all that is in it.
+const FILES: u64 = 8;
 
 /// Losses are told once in so long.
 const TOLD_AGAIN: Duration = Duration::from_secs(1);
@@ -75,11 +85,83 @@ pub(crate) enum Content {
     Bytes(Vec<u8>),
 }
 
+impl Kept {
+    /// About what it takes while it waits.
+    fn size(&self) -> usize {
+        match &self.content {
+            Content::Recording(recording) => recording.size(),
+            Content::Bytes(bytes) => bytes.len(),
+        }
+    }
+}
+
 /// Writes recordings into a folder.
 pub(crate) struct Keeper {
-    queue: Mutex<Option<SyncSender<Kept>>>,
+    queue: Arc<Queue>,
     lost: AtomicU64,
     thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// Between requests and who writes.
+#[derive(Default)]
+struct Queue {
+    state: Mutex<Waiting>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Waiting {
+    kept: Vec<Kept>,
+    bytes: usize,
+    /// Who writes sleeps until something comes.
+    is_idle: bool,
+    /// Nothing comes any more.
+    is_finished: bool,
+}
+
+impl Queue {
+    /// Whether there is room for it.
+    fn push(&self, kept: Kept) -> bool {
+        let size = kept.size();
+        let mut state = lock(&self.state);
+        let is_full = state.kept.len() >= WAITING || state.bytes + size > WAITING_BYTES;
+        if is_full || state.is_finished {
+            return false;
+        }
+        state.kept.push(kept);
+        state.bytes += size;
+        if std::mem::take(&mut state.is_idle) || state.kept.len() == WAITING / 2 {
+            self.changed.notify_one();
+        }
+        true
+    }
+
+    fn finish(&self) {
+        lock(&self.state).is_finished = true;
+        self.changed.notify_one();
+    }
+
+    /// All that has come, once something has; nothing at the end.
+    fn next(&self) -> Vec<Kept> {
+        let wait = |state, time| {
+            let waited = self.changed.wait_timeout(state, time);
+            waited.unwrap_or_else(PoisonError::into_inner).0
+        };
+        let mut state = lock(&self.state);
+        while state.kept.is_empty() && !state.is_finished {
+            state.is_idle = true;
+            state = self
+                .changed
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+        state.is_idle = false;
+        if !state.is_finished && state.kept.len() < WAITING / 2 {
+            state = wait(state, GATHERING);
+        }
+        state.bytes = 0;
+        std::mem::take(&mut state.kept)
+    }
 }
 
 impl Keeper {
@@ -89,13 +171,14 @@ impl Keeper {
     ///
     /// The folder cannot be read, or no thread is to be had.
     pub(crate) fn start(folder: &Path, options: &RecordOptions) -> io::Result<Self> {
-        let (queue, waiting) = mpsc::sync_channel(WAITING);
+        let queue = Arc::<Queue>::default();
         let mut folder = Folder::new(folder, options)?;
+        let waiting = queue.clone();
         let thread = thread::Builder::new()
             .name("recordings".to_owned())
             .spawn(move || folder.write_all(&waiting))?;
         Ok(Keeper {
-            queue: Mutex::new(Some(queue)),
+            queue,
             lost: AtomicU64::new(0),
             thread: Mutex::new(Some(thread)),
         })
@@ -103,7 +186,7 @@ impl Keeper {
 
     /// Writes what is left.
     pub(crate) fn finish(&self) {
-        drop(lock(&self.queue).take());
+        self.queue.finish();
         if let Some(thread) = lock(&self.thread).take() {
             // Where it panicked that was told.
             let _ = thread.join();
@@ -113,11 +196,7 @@ impl Keeper {
 
 impl Sink for Keeper {
     fn keep(&self, kept: Kept) {
-        let queue = lock(&self.queue);
-        let is_lost = queue
-            .as_ref()
-            .is_none_or(|queue| queue.try_send(kept).is_err());
-        if is_lost {
+        if !self.queue.push(kept) {
             let lost = self.lost.fetch_add(1, Relaxed) + 1;
             if lost.is_power_of_two() {
                 events::warning(&format!(
@@ -148,9 +227,8 @@ impl Folder {
             .filter_map(|file| {
                 let file = file.ok()?;
                 let name = file.file_name().into_string().ok()?;
-                // Only what has the name of a recording is ours to remove.
-                let is_ours =
-                    name.ends_with(ENDING) && name.starts_with(|c: char| c.is_ascii_digit());
+                // Only what has the name of a recording is ours to remove, and what a killed server has not finished.
+                let is_ours = is_file_name(&name) || name.starts_with(UNFINISHED);
                 is_ours.then_some((name, file.metadata().ok()?.len()))
             })
             .collect();
@@ -167,28 +245,57 @@ impl Folder {
         })
     }
 
-    fn write_all(&mut self, waiting: &Receiver<Kept>) {
-        while let Ok(kept) = waiting.recv() {
-            if let Err(error) = self.write(kept) {
-                self.failed(&error);
+    fn write_all(&mut self, queue: &Queue) {
+        loop {
+            let kept = queue.next();
+            if kept.is_empty() {
+                return;
             }
+            self.write(kept);
         }
     }
 
-    fn write(&mut self, kept: Kept) -> io::Result<()> {
-        let bytes = match kept.content {
-            Content::Recording(recording) => recording.to_bytes(),
-            Content::Bytes(bytes) => bytes,
-        };
-        match kept.name {
-            Some(name) => self.write_file(name, &bytes),
-            None => self.append(&bytes),
+    /// A file for each failure, and successes with one write for many.
+    fn write(&mut self, all: Vec<Kept>) {
+        let mut successes = Vec::new();
+        let mut count = 0;
+        for Kept { name, content } in all {
+            let bytes = match content {
+                Content::Recording(recording) => recording.to_bytes(),
+                Content::Bytes(bytes) => bytes,
+            };
+            if bytes.len() as u64 > self.most_bytes {
+                self.failed(
+                    1,
+                    &io::Error::other("one alone is larger than --record-size"),
+                );
+                continue;
+            }
+            if let Some(name) = name {
+                if let Err(error) = self.write_file(name, &bytes) {
+                    self.failed(1, &error);
+                }
+                continue;
+            }
+            if successes.len() + bytes.len() > AT_ONCE.min(self.largest()) {
+                self.append(count, &successes);
+                successes.clear();
+                count = 0;
+            }
+            successes.extend_from_slice(&bytes);
+            count += 1;
         }
+        self.append(count, &successes);
+    }
+
+    /// How large a file of many becomes, in bytes.
+    fn largest(&self) -> usize {
+        usize::try_from(LARGEST.min(self.most_bytes / FILES)).unwrap_or(usize::MAX)
     }
 
     /// A file of its own. Whoever reads sees the whole of it or none.
     fn write_file(&mut self, name: String, bytes: &[u8]) -> io::Result<()> {
-        self.make_room(bytes.len());
+        self.make_room(1, bytes.len());
         let mut file = tempfile::Builder::new()
             .prefix(UNFINISHED)
             .tempfile_in(&self.path)?;
@@ -199,10 +306,20 @@ impl Folder {
         Ok(())
     }
 
-    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.make_room(bytes.len());
-        let is_full = |(_, size): &(File, u64)| *size > LARGEST;
-        if self.open.as_ref().is_none_or(is_full) {
+    fn append(&mut self, count: u64, bytes: &[u8]) {
+        if count > 0
+            && let Err(error) = self.try_append(bytes)
+        {
+            self.failed(count, &error);
+        }
+    }
+
+    fn try_append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let largest = self.largest() as u64;
+        self.open.take_if(|(_, size)| *size > largest);
+        self.make_room(usize::from(self.open.is_none()), bytes.len());
+        // The oldest file, which had to go, can have been the open one.
+        if self.open.is_none() {
             let name = file_name("ok", None);
             let mut options = OpenOptions::new();
             let file = options.create_new(true).append(true).mode(0o600);
@@ -227,10 +344,10 @@ impl Folder {
         Ok(())
     }
 
-    /// The oldest go until there is room for one more.
-    fn make_room(&mut self, wanted: usize) {
-        let wanted = wanted as u64;
-        while self.kept.len() >= self.most || self.bytes + wanted > self.most_bytes {
+    /// The oldest go until there is room for so many more files and bytes.
+    fn make_room(&mut self, files: usize, bytes: usize) {
+        let bytes = bytes as u64;
+        while self.kept.len() + files > self.most || self.bytes + bytes > self.most_bytes {
             let Some((name, size)) = self.kept.pop_front() else {
                 break;
             };
@@ -243,8 +360,8 @@ impl Folder {
         }
     }
 
-    fn failed(&mut self, error: &io::Error) {
-        self.lost += 1;
+    fn failed(&mut self, count: u64, error: &io::Error) {
+        self.lost += count;
         if self.told.is_none_or(|told| told.elapsed() >= TOLD_AGAIN) {
             events::warning(&format!(
                 "{} recordings could not be written to {}: {error}",
@@ -256,3 +373,6 @@ impl Folder {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

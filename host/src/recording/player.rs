@@ -9,9 +9,11 @@ pub(super) struct Player {
     received: VecDeque<Result<Vec<u8>, Fail>>,
     /// Whether the end of input was received: it can be received again.
     has_ended: bool,
-    /// Bytes that were sent before sending failed, and how it failed.
     sent: u64,
-    send_failed: Option<(u64, Fail)>,
+    /// How many bytes were sent before sending failed, and how it failed.
+    send_failed: VecDeque<(u64, Fail)>,
+    /// Bytes that were sent at all: what failed last fails again where nothing was sent after it.
+    sent_in_all: u64,
     flushes: VecDeque<Result<(), Fail>>,
     wall: Readings,
     monotonic: Readings,
@@ -32,7 +34,8 @@ impl Player {
             received: VecDeque::new(),
             has_ended: false,
             sent: 0,
-            send_failed: None,
+            send_failed: VecDeque::new(),
+            sent_in_all: 0,
             flushes: VecDeque::new(),
             wall: Readings::default(),
             monotonic: Readings::default(),
@@ -40,13 +43,15 @@ impl Player {
             ready: VecDeque::new(),
             missed: Vec::new(),
         };
-        let mut sent = 0;
         for timed in events {
             match &timed.event {
                 Event::Received(bytes) => player.received.push_back(Ok(bytes.0.clone())),
                 Event::ReceiveFailed(fail) => player.received.push_back(Err(fail.clone())),
-                Event::Sent(bytes) => sent += bytes.0.len() as u64,
-                Event::SendFailed(fail) => player.send_failed = Some((sent, fail.clone())),
+                Event::Sent(bytes) => player.sent_in_all += bytes.0.len() as u64,
+                Event::SendFailed(fail) => {
+                    let failed = (player.sent_in_all, fail.clone());
+                    player.send_failed.push_back(failed);
+                }
                 Event::Flushed => player.flushes.push_back(Ok(())),
                 Event::FlushFailed(fail) => player.flushes.push_back(Err(fail.clone())),
                 Event::Clock(Clock::Wall, reading) => player.wall.left.push_back(*reading),
@@ -98,9 +103,16 @@ impl Player {
     }
 
     pub(super) fn send(&mut self, length: usize) -> Result<usize, Fail> {
-        let room = match &self.send_failed {
+        let room = match self.send_failed.front() {
             None => length as u64,
-            Some((before, fail)) if *before <= self.sent => return Err(fail.clone()),
+            Some((before, fail)) if *before <= self.sent => {
+                let fail = fail.clone();
+                let is_final = self.send_failed.len() == 1 && self.sent_in_all <= *before;
+                if !is_final {
+                    self.send_failed.pop_front();
+                }
+                return Err(fail);
+            }
             Some((before, _)) => (before - self.sent).min(length as u64),
         };
         self.sent += room;
@@ -123,7 +135,7 @@ impl Player {
         // It goes on from the last reading, and never stands still.
         readings.last = match readings.last {
             0 => now,
-            last => last + 1000,
+            last => last.saturating_add(1000),
         };
         let reading = readings.last;
         self.miss("it reads a clock more often than the recording has it");

@@ -105,6 +105,7 @@ pub(crate) fn recording(
             transport: request.transport().scheme().to_owned(),
             client: request.client_address().to_string(),
             server: request.server_address().to_string(),
+            peer: request.peer_credentials().map(Into::into),
             handler,
             limits: limits.into(),
             dropped,
@@ -127,5 +128,17 @@ pub(super) fn file_name(of: &str, id: Option<u64>) -> String {
     format!("{day}T{moment}-{of}{id}{ENDING}")
 }
 
+/// Whether it is the name of a recording's file, and no path: one can come from a process that a guest has broken into.
+pub(crate) fn is_file_name(name: &str) -> bool {
+    let is_of_names = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    name.len() <= LONGEST_NAME
+        && name.starts_with(|first: char| first.is_ascii_digit())
+        && name.ends_with(ENDING)
+        && name.bytes().all(is_of_names)
+}
+
 /// The ending of a recording's name.
-pub(super) const ENDING: &str = ".jsonl";
+const ENDING: &str = ".jsonl";
+
+/// More than what [`file_name`] makes has, in bytes.
+const LONGEST_NAME: usize = 128;

@@ -87,17 +87,28 @@ impl Bounds {
         thread_cpu().saturating_sub(Duration::from_nanos(self.cpu_started.load(Relaxed)))
     }
 
-    /// Whether guest code must end now.
-    pub(super) fn is_over(&self) -> bool {
+    /// As [`Bounds::is_over`], where the deadline does not count.
+    pub(super) fn cpu_is_over(&self) -> bool {
         if self.cpu_limit.is_some_and(|limit| self.cpu_used() >= limit) {
             self.fire(Outcome::CpuLimit);
         }
-        if self.deadline.is_some_and(|d| d <= Instant::now()) {
-            self.fire(Outcome::Deadline);
-        }
+        self.has_ended()
+    }
+
+    /// Whether a limit has fired that ends guest code.
+    fn has_ended(&self) -> bool {
         [Outcome::CpuLimit, Outcome::Deadline, Outcome::Cut]
             .into_iter()
             .any(|limit| self.has_fired(limit))
+    }
+
+    /// Whether guest code must end now.
+    pub(super) fn is_over(&self) -> bool {
+        self.cpu_is_over();
+        if self.deadline.is_some_and(|d| d <= Instant::now()) {
+            self.fire(Outcome::Deadline);
+        }
+        self.has_ended()
     }
 
     /// How much of so many bytes a read may ask for, where `read` were read before. It is one more than

@@ -129,6 +129,22 @@ impl Request {
         }
     }
 
+    /// Where the request runs again: whether guest code must end now. Its deadline is not looked at: nothing waits in a
+    /// replay, and how long it takes says nothing of the handler.
+    pub(super) fn is_over_again(&self) -> Option<bool> {
+        let journal = self
+            .journal
+            .as_ref()
+            .filter(|journal| journal.is_playing())?;
+        if let Some((limit, after)) = journal.stopped()
+            && self.cpu_used() >= after
+        {
+            self.bounds.fire(limit);
+            return Some(true);
+        }
+        Some(self.bounds.cpu_is_over())
+    }
+
     /// For the journal.
     fn fail(&self, error: IoError) -> Fail {
         let is_by_limit = matches!(error, IoError::Ended | IoError::TimedOut);

@@ -4,18 +4,22 @@ use std::io;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
-use super::Connection;
+use super::{Connection, PeerCredentials};
 use crate::address::Endpoint;
 
 /// A connection that is never asked.
 pub(crate) struct Replaying {
     server_address: Endpoint,
+    peer: Option<PeerCredentials>,
 }
 
 impl Replaying {
-    /// Of a request that had come to this address.
-    pub(crate) fn new(server_address: Endpoint) -> Self {
-        Replaying { server_address }
+    /// Of a request that had come to this address, from this peer.
+    pub(crate) fn new(server_address: Endpoint, peer: Option<PeerCredentials>) -> Self {
+        Replaying {
+            server_address,
+            peer,
+        }
     }
 }
 
@@ -34,5 +38,9 @@ impl Connection for Replaying {
 
     fn server_address(&self) -> Endpoint {
         self.server_address.clone()
+    }
+
+    fn peer_credentials(&self) -> Option<PeerCredentials> {
+        self.peer
     }
 }

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::tell;
 use crate::concurrency::Table;
-use crate::recording::{Content, Kept, Sink};
+use crate::recording::{Content, Kept, Sink, is_file_name};
 
 /// What the first byte of a message with a piece says.
 pub(in crate::cli) const PIECE: u8 = 4;
@@ -17,10 +17,17 @@ pub(in crate::cli) const PIECE: u8 = 4;
 const LENGTH: usize = 64 << 10;
 
 /// Recordings of which pieces are still to come; those of children that have died are never whole.
-const MOST: usize = 64;
+const MOST: usize = 1024;
 
 /// More than a recording with all of its bytes escaped, in bytes.
-const LONGEST: usize = 16 << 20;
+const LONGEST: usize = 8 << 20;
+
+/// Bytes that wait for the rest of their recordings, of all children together.
+const WAITING: usize = 64 << 20;
+
+/// What the second byte of a message says.
+const FIRST: u8 = 1;
+const LAST: u8 = 2;
 
 /// A child's way to the supervisor.
 pub(super) struct ToSupervisor {
@@ -39,8 +46,14 @@ impl Sink for ToSupervisor {
         let whole = [name.as_bytes(), b"\n", &bytes].concat();
         let count = whole.len().div_ceil(LENGTH);
         for (number, piece) in whole.chunks(LENGTH).enumerate() {
-            let is_last = u8::from(number + 1 == count);
-            let message = [&[PIECE, is_last][..], &child, piece].concat();
+            let mut place = 0;
+            if number == 0 {
+                place |= FIRST;
+            }
+            if number + 1 == count {
+                place |= LAST;
+            }
+            let message = [&[PIECE, place][..], &child, piece].concat();
             if tell(&self.channel, &message).is_err() {
                 self.table.counters().lines_lost.fetch_add(1, Relaxed);
                 return;
@@ -51,33 +64,162 @@ impl Sink for ToSupervisor {
 
 /// What has come of recordings so far, by the child that they are of.
 #[derive(Default)]
-pub(in crate::cli) struct Pieces(BTreeMap<[u8; 4], Vec<u8>>);
+pub(in crate::cli) struct Pieces {
+    begun: BTreeMap<[u8; 4], Vec<u8>>,
+    /// Bytes of all of them.
+    waiting: usize,
+}
 
 impl Pieces {
-    /// Takes what is behind [`PIECE`] in a message; a recording, once it is whole.
+    /// Takes what is behind [`PIECE`] in a message; a recording, once it is whole. One that is too long is lost as a
+    /// whole: half of it would make those behind it in the same file unreadable.
     pub(in crate::cli) fn add(&mut self, message: &[u8]) -> Option<Kept> {
-        let (is_last, rest) = message.split_first()?;
+        let (place, rest) = message.split_first()?;
         let (child, piece) = rest.split_first_chunk()?;
-        if self.0.len() >= MOST && !self.0.contains_key(child) {
-            self.0.pop_first();
+        // A number is used again after its process has died.
+        if place & FIRST != 0 {
+            self.remove(child);
+            self.begun.insert(*child, Vec::new());
         }
-        let whole = self.0.entry(*child).or_default();
-        if whole.len() + piece.len() <= LONGEST {
-            whole.extend_from_slice(piece);
-        }
-        if *is_last == 0 {
+        if self.begun.get(child)?.len() + piece.len() > LONGEST {
+            self.remove(child);
             return None;
         }
-        let whole = self.0.remove(child)?;
+        self.make_room(child, piece.len());
+        let whole = self.begun.get_mut(child)?;
+        whole.extend_from_slice(piece);
+        self.waiting += piece.len();
+        if place & LAST == 0 {
+            return None;
+        }
+        let whole = self.remove(child)?;
         let end = whole.iter().position(|byte| *byte == b'\n')?;
         let name = str::from_utf8(&whole[..end]).ok()?;
-        // It comes from a process that a guest may have broken into: a name, and no path.
-        let is_name = name
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
-        is_name.then(|| Kept {
+        (name.is_empty() || is_file_name(name)).then(|| Kept {
             name: (!name.is_empty()).then(|| name.to_owned()),
             content: Content::Bytes(whole[end + 1..].to_vec()),
         })
+    }
+
+    /// Others go that have begun: who has not gone on has died.
+    fn make_room(&mut self, child: &[u8; 4], bytes: usize) {
+        while self.begun.len() > MOST || self.waiting + bytes > WAITING {
+            let other = self.begun.keys().find(|other| *other != child).copied();
+            let Some(other) = other else { return };
+            self.remove(&other);
+        }
+    }
+
+    fn remove(&mut self, child: &[u8; 4]) -> Option<Vec<u8>> {
+        let whole = self.begun.remove(child)?;
+        self.waiting -= whole.len();
+        Some(whole)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn piece(place: u8, child: u32, bytes: &[u8]) -> Vec<u8> {
+        [&[place][..], &child.to_le_bytes(), bytes].concat()
+    }
+
+    fn whole(text: &[u8]) -> Option<(Option<String>, Vec<u8>)> {
+        let kept = Pieces::default().add(&piece(FIRST | LAST, 7, text))?;
+        match kept.content {
+            Content::Bytes(bytes) => Some((kept.name, bytes)),
+            Content::Recording(_) => None,
+        }
+    }
+
+    const NAME: &str = "20260101T000000-echo-7.jsonl";
+
+    #[test]
+    fn pieces_of_children_side_by_side_become_whole() {
+        let mut pieces = Pieces::default();
+        assert!(pieces.add(&piece(FIRST, 1, NAME.as_bytes())).is_none());
+        assert!(pieces.add(&piece(FIRST, 2, b"\nof ")).is_none());
+        assert!(pieces.add(&piece(0, 1, b"\na")).is_none());
+        let second = pieces.add(&piece(LAST, 2, b"two")).expect("it is whole");
+        assert_eq!(second.name, None);
+        assert!(matches!(second.content, Content::Bytes(bytes) if bytes == b"of two"));
+        let first = pieces.add(&piece(LAST, 1, b"b")).expect("it is whole");
+        assert_eq!(first.name.as_deref(), Some(NAME));
+        assert!(matches!(first.content, Content::Bytes(bytes) if bytes == b"ab"));
+        assert_eq!((pieces.begun.len(), pieces.waiting), (0, 0));
+    }
+
+    #[test]
+    fn a_name_is_no_path() {
+        assert_eq!(whole(b"\nx"), Some((None, b"x".to_vec())));
+        let named = [NAME.as_bytes(), b"\nx"].concat();
+        assert_eq!(whole(&named), Some((Some(NAME.to_owned()), b"x".to_vec())));
+        let long = format!("2{}.jsonl", "0".repeat(300));
+        for name in [
+            "..",
+            ".",
+            "/etc/passwd.jsonl",
+            "../2.jsonl",
+            "2/../../x.jsonl",
+            "2/x.jsonl",
+            "2\0.jsonl",
+            "notes.jsonl",
+            "2026.txt",
+            ".sandsock-x",
+            "2 .jsonl",
+            "2\r.jsonl",
+            "2\u{fc}.jsonl",
+            &*long,
+        ] {
+            assert_eq!(whole(format!("{name}\nx").as_bytes()), None, "{name:?}");
+        }
+        assert_eq!(whole(b"\xff\nx"), None);
+        assert_eq!(whole(b"no end"), None);
+    }
+
+    #[test]
+    fn a_recording_that_never_ends_is_lost_and_takes_bounded_memory() {
+        let mut pieces = Pieces::default();
+        let part = vec![b'x'; LENGTH];
+        pieces.add(&piece(FIRST, 1, b"\n"));
+        for _ in 0..2 * LONGEST / LENGTH {
+            assert!(pieces.add(&piece(0, 1, &part)).is_none());
+            assert!(pieces.waiting <= LONGEST);
+        }
+        assert!(
+            pieces.add(&piece(LAST, 1, b"end")).is_none(),
+            "half of it is none"
+        );
+        assert_eq!((pieces.begun.len(), pieces.waiting), (0, 0));
+    }
+
+    #[test]
+    fn many_children_that_never_end_take_bounded_memory_and_others_are_kept() {
+        let mut pieces = Pieces::default();
+        let part = vec![b'x'; LENGTH];
+        for child in 0..5 * MOST as u32 {
+            pieces.add(&piece(FIRST, child, b"\n"));
+            pieces.add(&piece(0, child, &part));
+            assert!(pieces.begun.len() <= MOST && pieces.waiting <= WAITING);
+        }
+        assert!(pieces.waiting > WAITING / 2);
+        let new = pieces.add(&piece(FIRST | LAST, 1 << 20, b"\nnew"));
+        assert!(new.is_some(), "who comes later is not kept out");
+    }
+
+    #[test]
+    fn what_is_no_piece_is_nothing() {
+        let mut pieces = Pieces::default();
+        for message in [&b""[..], b"\x03", b"\x03abc", b"\xff\0\0\0\0"] {
+            assert!(pieces.add(message).is_none());
+        }
+        assert!(pieces.add(&piece(LAST, 1, b"\nnever begun")).is_none());
+        // The child before with that number has died in the middle.
+        pieces.add(&piece(FIRST, 1, b"\nold"));
+        let new = pieces
+            .add(&piece(FIRST | LAST, 1, b"\nnew"))
+            .expect("it is whole");
+        assert!(matches!(new.content, Content::Bytes(bytes) if bytes == b"new"));
     }
 }

@@ -59,6 +59,7 @@ impl tcp_create_socket::Host for Network<'_> {
         if self.reachable.is_empty() {
             return Err(ErrorCode::AccessDenied.into());
         }
+        self.request.not_recorded("connections to other hosts");
         if !self.open_files.has_room() {
             return Err(ErrorCode::NewSocketLimit.into());
         }

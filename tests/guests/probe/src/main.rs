@@ -9,7 +9,7 @@ use std::io::{self, BufRead, Read, Write};
 use std::net::{TcpListener, TcpStream, ToSocketAddrs, UdpSocket};
 use std::process;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime};
 
 fn main() {
     let mut line = String::new();
@@ -107,6 +107,14 @@ fn carry_out(words: &[&str]) -> io::Result<()> {
             random();
             Ok(())
         }
+        ["clocks"] => {
+            let started = Instant::now();
+            for _ in 0..3 {
+                println!("{:?} {:?}", SystemTime::now(), started.elapsed());
+            }
+            Ok(())
+        }
+        ["wait"] => wait(),
         ["connect", host] => {
             let mut reply = String::new();
             TcpStream::connect(host)?.read_to_string(&mut reply)?;
@@ -235,6 +243,29 @@ fn exchange(host: &str, bytes: u64) -> io::Result<()> {
 /// WASI preview 1 has no sockets to connect.
 #[cfg(not(target_env = "p2"))]
 fn exchange(_host: &str, _bytes: u64) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Waits for input, ten milliseconds at a time, and says each time what came.
+#[cfg(target_env = "p2")]
+fn wait() -> io::Result<()> {
+    use wasip2::cli::stdin::get_stdin;
+    use wasip2::clocks::monotonic_clock::subscribe_duration;
+    use wasip2::io::poll::poll;
+    let input = get_stdin();
+    let there = input.subscribe();
+    loop {
+        let ready = poll(&[&there, &subscribe_duration(10_000_000)]);
+        println!("{ready:?}");
+        if ready.contains(&0) {
+            return Ok(());
+        }
+    }
+}
+
+/// The standard library has no poll: `tests/replay.rs` has its own program for it.
+#[cfg(not(target_env = "p2"))]
+fn wait() -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 

@@ -1,0 +1,296 @@
+//! `sandsock test`: a folder of recordings is a suite, whatever a person has made of its files.
+
+use crate::harness::{Op, Recording, Serve, handler, replay, script, test_recordings, wat};
+use Op::{Return, Trap, Write};
+use std::fs;
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+
+/// Recordings of `script.wat`: two successes in one file, and a failure.
+fn suite() -> TempDir {
+    let mut server = Serve::new(wat("script"))
+        .with("--concurrency serial")
+        .recording("all")
+        .start();
+    for text in ["one", "two"] {
+        server.ask(script(&[Return, Write(text)]));
+    }
+    server.ask(script(&[Return, Trap]));
+    server.requests(3);
+    let dir = tempfile::tempdir().unwrap();
+    for recording in server.recorded() {
+        let name = recording.file.file_name().unwrap();
+        fs::copy(&recording.file, dir.path().join(name)).unwrap();
+    }
+    dir
+}
+
+fn files(dir: &Path) -> Vec<PathBuf> {
+    let files = fs::read_dir(dir).unwrap();
+    let mut files: Vec<_> = files.map(|file| file.unwrap().path()).collect();
+    files.sort();
+    files
+}
+
+#[test]
+fn all_that_pass_are_a_line_each_and_a_summary() {
+    let dir = suite();
+    let [successes, failure] = &files(dir.path())[..] else {
+        panic!("two files");
+    };
+    let name = |file: &Path| file.file_name().unwrap().to_str().unwrap().to_owned();
+    let expected = format!(
+        "ok       {0}, request 1\nok       {0}, request 2\nok       {1}\n3 recordings: 3 passed, 0 failed\n",
+        name(successes),
+        name(failure)
+    );
+    for options in ["", "--jobs 1", "--jobs 16"] {
+        let tested = test_recordings(dir.path(), &wat("script"), options);
+        assert_eq!(tested.text(), expected, "{options}");
+        assert_eq!(tested.code, 0);
+    }
+}
+
+#[test]
+fn what_fails_is_named_and_updated_on_request_only() {
+    let dir = suite();
+    let before: Vec<_> = files(dir.path())
+        .iter()
+        .map(|f| fs::read(f).unwrap())
+        .collect();
+    // Text-form copies of the script are answered otherwise by `echo`.
+    let tested = test_recordings(dir.path(), &handler("echo"), "");
+    assert_eq!(tested.code, 1, "{tested:?}");
+    let text = tested.text();
+    assert_eq!(
+        text.lines().filter(|l| l.starts_with("FAILED ")).count(),
+        3,
+        "{text}"
+    );
+    assert!(text.contains("outcome: was trap, is ok"), "{text}");
+    assert!(text.contains("answer: differs from byte 0"), "{text}");
+    assert!(
+        text.ends_with("3 recordings: 0 passed, 3 failed\n"),
+        "{text}"
+    );
+    let after: Vec<_> = files(dir.path())
+        .iter()
+        .map(|f| fs::read(f).unwrap())
+        .collect();
+    assert_eq!(before, after, "nothing is written without --update");
+
+    let headers = |dir: &Path| -> Vec<_> {
+        let all = Recording::all_in(dir);
+        all.iter()
+            .map(|r| {
+                (
+                    r.header("time").clone(),
+                    r.header("id").clone(),
+                    r.header("limits").clone(),
+                )
+            })
+            .collect()
+    };
+    let was = headers(dir.path());
+    let updated = test_recordings(dir.path(), &handler("echo"), "--update");
+    assert_eq!(updated.code, 0, "{updated:?}");
+    assert!(
+        updated
+            .text()
+            .ends_with("3 recordings: 0 the same, 3 updated\n"),
+        "{updated:?}"
+    );
+    assert_eq!(headers(dir.path()), was, "when and what was recorded stays");
+    let tested = test_recordings(dir.path(), &handler("echo"), "");
+    assert_eq!(tested.code, 0, "{tested:?}");
+    assert_eq!(files(dir.path()).len(), 2, "no other file is left");
+}
+
+#[test]
+fn files_in_which_nothing_differs_are_not_written() {
+    let dir = suite();
+    let [successes, failure] = &files(dir.path())[..] else {
+        panic!("two files");
+    };
+    let changed =
+        fs::read_to_string(successes)
+            .unwrap()
+            .replacen("\"sent\":\"two\"", "\"sent\":\"2\"", 1);
+    fs::write(successes, changed).unwrap();
+    // A blank line is nothing to mind, and stays.
+    let with_a_blank = fs::read_to_string(failure).unwrap() + "\n";
+    fs::write(failure, &with_a_blank).unwrap();
+    let updated = test_recordings(dir.path(), &wat("script"), "--update");
+    assert!(
+        updated
+            .text()
+            .ends_with("3 recordings: 2 the same, 1 updated\n"),
+        "{updated:?}"
+    );
+    assert_eq!(fs::read_to_string(failure).unwrap(), with_a_blank);
+    assert!(
+        fs::read_to_string(successes)
+            .unwrap()
+            .contains("\"sent\":\"two\"")
+    );
+}
+
+#[test]
+fn a_suite_that_is_none_is_an_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let test = |dir: &Path| test_recordings(dir, &wat("script"), "");
+    test(dir.path()).is_an_error(1, &["has no recordings", "--record"]);
+    test(&dir.path().join("absent")).is_an_error(1, &["cannot read", "absent"]);
+    let full = suite();
+    test_recordings(full.path(), &dir.path().join("absent.wasm"), "")
+        .is_an_error(1, &["cannot replay with", "absent.wasm"]);
+    let none = test_recordings(full.path(), &wat("script"), "--jobs 0");
+    assert_eq!(none.code, 2, "{none:?}");
+}
+
+/// A recording with one text replaced by another.
+fn edited(dir: &Path, from: &str, to: &str) -> PathBuf {
+    let file = files(dir).remove(0);
+    let text = fs::read_to_string(file).unwrap();
+    let changed = text.replacen(from, to, 1);
+    assert_ne!(changed, text, "{from} is not in it");
+    let path = dir.join("edited.jsonl");
+    fs::write(&path, changed).unwrap();
+    path
+}
+
+#[test]
+fn what_a_person_has_broken_is_one_clear_error() {
+    let dir = suite();
+    for (from, to, words) in [
+        (
+            "{\"recording\":1",
+            "{\"recording\":1,,",
+            &["line 1", "edited.jsonl"][..],
+        ),
+        (
+            "{\"recording\":1",
+            "{\"recording\":2",
+            &["version 2", "newer"],
+        ),
+        ("{\"recording\":1", "{\"recording\":99999999999", &["newer"]),
+        (
+            "{\"recording\":1",
+            "{\"recording\":0",
+            &["line 1", "recording"],
+        ),
+        ("{\"recording\":1", "{\"recording\":-1", &["line 1", "-1"]),
+        ("{\"recording\":1", "{\"recording\":1e99", &["line 1"]),
+        ("{\"recording\":1", "{\"recording\":\"1\"", &["line 1"]),
+        ("\"id\":1", "\"id\":-1", &["line 1"]),
+        ("\"id\":1", "\"id\":18446744073709551616", &["line 1"]),
+        (
+            "\"transport\":\"tcp\"",
+            "\"transport\":\"smoke\"",
+            &["smoke"],
+        ),
+        ("\"limits\":{", "\"limits\":[", &["line 1"]),
+        ("\"cpu_ms\":", "\"cpu_ms\":-", &["line 1"]),
+        ("{\"at\":", "{\"at\":-", &["line 2"]),
+        ("{\"at\":", "{\"at\":\"now\",\"was\":", &["line 2"]),
+        ("{\"at\":", "{at:", &["line 2"]),
+        ("{\"at\":", "x", &["line 2"]),
+        ("\"received\":", "\"accepted\":", &["line 2"]),
+        (
+            "\"received\":\"",
+            "\"received\":1,\"x\":\"",
+            &["line 2", "text"],
+        ),
+        (
+            "\"received\":\"",
+            "\"received\":{\"base64\":\"?\"},\"x\":\"",
+            &["line 2"],
+        ),
+        (
+            "\"received\":\"",
+            "\"received\":{\"hex\":\"ff\"},\"x\":\"",
+            &["line 2"],
+        ),
+        ("\"ended\":{", "\"ended\":{\"outcome\":5,", &["line"]),
+    ] {
+        let file = edited(dir.path(), from, to);
+        let replayed = replay(&file, &wat("script"));
+        assert_eq!(replayed.code, 1, "{to}: {replayed:?}");
+        replayed.is_an_error(1, words);
+        test_recordings(dir.path(), &wat("script"), "").is_an_error(1, words);
+    }
+}
+
+#[test]
+fn files_that_are_no_recordings_are_one_clear_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("edited.jsonl");
+    let deep = "[".repeat(100_000);
+    let long = format!("{{\"recording\":1,\"x\":\"{}", "x".repeat(20 << 20));
+    let contents: [(&[u8], &str); 8] = [
+        (b"", "empty"),
+        (b"\n\n \n", "empty"),
+        (b"\xff\xfe\x00", "edited.jsonl"),
+        (b"{}", "line 1"),
+        (b"null", "line 1"),
+        (b"{\"at\":1,\"sent\":\"x\"}", "line 1"),
+        (deep.as_bytes(), "line 1"),
+        (long.as_bytes(), "line 1"),
+    ];
+    for (content, words) in contents {
+        fs::write(&file, content).unwrap();
+        replay(&file, &wat("script")).is_an_error(1, &["edited.jsonl", words]);
+    }
+}
+
+/// Numbers that no recording has: the handler may do what it likes with them, and the host is not harmed.
+#[test]
+fn numbers_beyond_reason_end_a_replay_in_order() {
+    let dir = suite();
+    let most = u64::MAX.to_string();
+    for (from, to) in [
+        ("\"memory\":67108864", format!("\"memory\":{most}")),
+        ("\"memory\":67108864", "\"memory\":0".to_owned()),
+        ("\"cpu_ms\":5000", format!("\"cpu_ms\":{most}")),
+        ("\"cpu_ms\":5000", "\"cpu_ms\":0".to_owned()),
+        ("\"deadline_ms\":300000", format!("\"deadline_ms\":{most}")),
+        ("\"deadline_ms\":300000", "\"deadline_ms\":0".to_owned()),
+        (
+            "\"idle_timeout_ms\":60000",
+            format!("\"idle_timeout_ms\":{most}"),
+        ),
+        ("\"log\":65536", "\"log\":0".to_owned()),
+        ("\"id\":1", format!("\"id\":{most}")),
+        (
+            "{\"at\":",
+            format!("{{\"at\":{most},\"clock\":[\"wall\",{most}]}}\n{{\"at\":"),
+        ),
+        (
+            "{\"at\":",
+            format!("{{\"at\":1,\"ready\":[4294967295]}}\n{{\"at\":"),
+        ),
+        ("\"client\":\"", "\"client\":\"\\u0000/@x ".to_owned()),
+        (
+            "\"args\":[",
+            "\"args\":[\"a\\u0000b\",\"\\u0000\",".to_owned(),
+        ),
+        (
+            "\"env\":[",
+            "\"env\":[[\"a=\\u0000\",\"\\u0000\"],[\"\",\"\"],".to_owned(),
+        ),
+        (
+            "\"service\":\"script\"",
+            format!("\"service\":\"{}\"", "x".repeat(100_000)),
+        ),
+    ] {
+        // Clocks go on from what they were.
+        let (from, to) = match from {
+            "{\"at\":" => ("\n{\"at\":", format!("\n{to}")),
+            _ => (from, to),
+        };
+        let file = edited(dir.path(), from, &to);
+        let replayed = replay(&file, &wat("script"));
+        assert!(replayed.code <= 1, "{to}: {replayed:?}");
+        assert!(!replayed.stderr.contains("panicked"), "{to}: {replayed:?}");
+    }
+}
