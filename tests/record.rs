@@ -1,14 +1,14 @@
 //! Which requests are recorded, where, and what becomes of the service where that goes wrong.
 
 use crate::harness::{
-    CONCURRENCIES, Op, Recording, Serve, Server, Transport, handler, sandsock, script,
+    CONCURRENCIES, Op, PATIENCE, Recording, Serve, Server, Transport, handler, sandsock, script,
     test_recordings, wat,
 };
 use Op::{Return, Trap, Write};
 use nix::unistd::geteuid;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -21,6 +21,19 @@ fn serve(concurrency: &str) -> Serve {
 
 fn fails(server: &Server) {
     server.ask(script(&[Return, Trap]));
+}
+
+/// The file of the failure with this number, once it is there.
+fn is_written(server: &Server, number: usize) -> PathBuf {
+    let event = server.requests(number).remove(number - 1);
+    let name = event["record"].as_str().expect("the name of a file");
+    let file = server.recordings().join(name);
+    let until = Instant::now() + PATIENCE;
+    while !file.exists() {
+        assert!(Instant::now() < until, "{name} is not written");
+        thread::sleep(Duration::from_millis(2));
+    }
+    file
 }
 
 fn succeeds(server: &Server) {
@@ -37,10 +50,17 @@ fn failures_are_kept_and_their_events_name_the_file() {
             succeeds(&server);
             let events = server.requests(3);
             assert!(events[0]["record"].is_null(), "{events:?}");
-            let name = events[1]["record"].as_str().expect("the name of a file").to_owned();
+            let name = events[1]["record"]
+                .as_str()
+                .expect("the name of a file")
+                .to_owned();
             let recorded = server.recorded();
             assert_eq!(recorded.len(), 1, "{concurrency}: {recorded:?}");
-            assert_eq!(recorded[0].file.file_name().unwrap(), &*name, "{concurrency}");
+            assert_eq!(
+                recorded[0].file.file_name().unwrap(),
+                &*name,
+                "{concurrency}"
+            );
             assert_eq!(recorded[0].header("id"), &events[1]["id"]);
             assert_eq!(recorded[0].header("service"), "script");
             assert_eq!(recorded[0].outcome(), "trap");
@@ -54,14 +74,7 @@ fn a_failure_is_there_while_the_server_goes_on() {
     for concurrency in CONCURRENCIES {
         let server = serve(concurrency).recording("fail").start();
         fails(&server);
-        let name = server.request()["record"].as_str().unwrap().to_owned();
-        let file = server.recordings().join(name);
-        let until = Instant::now() + crate::harness::PATIENCE;
-        while !file.exists() {
-            assert!(Instant::now() < until, "{concurrency}: it is not written");
-            thread::sleep(Duration::from_millis(2));
-        }
-        Recording::all_of(&file)[0].replays_the_same();
+        Recording::all_of(&is_written(&server, 1))[0].replays_the_same();
     }
 }
 
@@ -108,7 +121,10 @@ fn a_folder_that_others_can_read_is_refused_with_what_to_do() {
     let dir = tempfile::tempdir().unwrap();
     for mode in [0o755, 0o750, 0o701, 0o720] {
         fs::set_permissions(dir.path(), Permissions::from_mode(mode)).unwrap();
-        let finished = serve("threads").arg("--record").arg(dir.path()).run_to_end();
+        let finished = serve("threads")
+            .arg("--record")
+            .arg(dir.path())
+            .run_to_end();
         let folder = dir.path().to_str().unwrap();
         finished.is_an_error(1, &[folder, "0700", "chmod 700"]);
     }
@@ -151,10 +167,11 @@ fn the_oldest_files_go_first() {
             .recording("fail")
             .with("--record-max 3")
             .start();
-        for _ in 0..8 {
+        for number in 1..=8 {
             fails(&server);
+            // They are dropped in the order in which they were written.
+            is_written(&server, number);
         }
-        server.requests(8);
         let recorded = server.recorded();
         let ids: Vec<_> = recorded.iter().map(|r| r.header("id").clone()).collect();
         assert_eq!(ids, [6, 7, 8], "{concurrency}");
@@ -233,13 +250,23 @@ fn is_full(server: &mut Server, folder: &Path, cell: &str) {
     let events = server.requests(30);
     assert!(events.iter().all(|e| e["outcome"] == "ok"), "{cell}");
     let said = server.log().wait_for(1, |event| {
-        event["event"] == "warning" && event.to_string().contains("recordings could not be written")
+        event["event"] == "warning"
+            && event
+                .to_string()
+                .contains("recordings could not be written")
     });
-    assert!(said[0].to_string().contains(folder.to_str().unwrap()), "{said:?}");
+    assert!(
+        said[0].to_string().contains(folder.to_str().unwrap()),
+        "{said:?}"
+    );
     assert!(server.terminate().success(), "{cell}");
     // What is there is whole.
     let recorded = Recording::all_in(folder);
-    assert!((1..30).contains(&recorded.len()), "{cell}: {}", recorded.len());
+    assert!(
+        (1..30).contains(&recorded.len()),
+        "{cell}: {}",
+        recorded.len()
+    );
     let tested = test_recordings(folder, &handler("echo"), "");
     assert_eq!(tested.code, 0, "{cell}: {tested:?}");
 }
@@ -314,7 +341,10 @@ fn a_request_larger_than_what_is_kept_of_one_says_so() {
         assert_eq!(server.request()["outcome"], "ok");
         let recorded = server.recorded();
         assert_eq!(recorded.len(), 1, "{concurrency}");
-        assert!(recorded[0].header("dropped").as_u64() > Some(0), "{concurrency}");
+        assert!(
+            recorded[0].header("dropped").as_u64() > Some(0),
+            "{concurrency}"
+        );
         assert_eq!(recorded[0].outcome(), "ok");
         let replayed = sandsock(&["replay".as_ref(), recorded[0].file.as_os_str()], b"");
         assert_eq!(replayed.code, 1, "{replayed:?}");

