@@ -49,6 +49,7 @@ mod record;
 mod reload;
 mod replay;
 mod replay_differs;
+mod replay_files;
 mod replay_suite;
 mod resources;
 mod sdk;

@@ -1,14 +1,14 @@
 //! Which requests are recorded, where, and what becomes of the service where that goes wrong.
 
 use crate::harness::{
-    CONCURRENCIES, Op, Recording, Serve, Server, Transport, handler, sandsock, script,
+    CONCURRENCIES, Op, PATIENCE, Recording, Serve, Server, Transport, handler, sandsock, script,
     test_recordings, wat,
 };
 use Op::{Return, Trap, Write};
 use nix::unistd::geteuid;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -21,6 +21,19 @@ fn serve(concurrency: &str) -> Serve {
 
 fn fails(server: &Server) {
     server.ask(script(&[Return, Trap]));
+}
+
+/// The file of the failure with this number, once it is there.
+fn is_written(server: &Server, number: usize) -> PathBuf {
+    let event = server.requests(number).remove(number - 1);
+    let name = event["record"].as_str().expect("the name of a file");
+    let file = server.recordings().join(name);
+    let until = Instant::now() + PATIENCE;
+    while !file.exists() {
+        assert!(Instant::now() < until, "{name} is not written");
+        thread::sleep(Duration::from_millis(2));
+    }
+    file
 }
 
 fn succeeds(server: &Server) {
@@ -61,14 +74,7 @@ fn a_failure_is_there_while_the_server_goes_on() {
     for concurrency in CONCURRENCIES {
         let server = serve(concurrency).recording("fail").start();
         fails(&server);
-        let name = server.request()["record"].as_str().unwrap().to_owned();
-        let file = server.recordings().join(name);
-        let until = Instant::now() + crate::harness::PATIENCE;
-        while !file.exists() {
-            assert!(Instant::now() < until, "{concurrency}: it is not written");
-            thread::sleep(Duration::from_millis(2));
-        }
-        Recording::all_of(&file)[0].replays_the_same();
+        Recording::all_of(&is_written(&server, 1))[0].replays_the_same();
     }
 }
 
@@ -161,10 +167,11 @@ fn the_oldest_files_go_first() {
             .recording("fail")
             .with("--record-max 3")
             .start();
-        for _ in 0..8 {
+        for number in 1..=8 {
             fails(&server);
+            // They are dropped in the order in which they were written.
+            is_written(&server, number);
         }
-        server.requests(8);
         let recorded = server.recorded();
         let ids: Vec<_> = recorded.iter().map(|r| r.header("id").clone()).collect();
         assert_eq!(ids, [6, 7, 8], "{concurrency}");

@@ -114,7 +114,7 @@ fn what_is_printed_otherwise_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let (kept, _) = recorded(dir.path());
     let changed = module(dir.path(), 1, "as it is", "the old answer", "(i32.const 0)");
-    let line = r#"stdout: differs from byte 4: was "as it was\n", is "as it is\n""#;
+    let line = r#"stdout: differs from byte 6: was "as it was\n", is "as it is\n""#;
     differs(&replay(&kept, &changed), &[line]);
 }
 

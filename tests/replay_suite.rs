@@ -27,23 +27,32 @@ fn suite() -> TempDir {
 
 fn files(dir: &Path) -> Vec<PathBuf> {
     let files = fs::read_dir(dir).unwrap();
-    let mut files: Vec<_> = files.map(|file| file.unwrap().path()).collect();
+    let files = files.map(|file| file.unwrap().path());
+    let mut files: Vec<_> = files.filter(|file| file.is_file()).collect();
     files.sort();
     files
+}
+
+/// That of the successes, and that of the failure.
+fn two_files(dir: &Path) -> [PathBuf; 2] {
+    let mut files = files(dir);
+    files.sort_by_key(|file| !file.to_str().unwrap().contains("-ok."));
+    files.try_into().expect("two files")
 }
 
 #[test]
 fn all_that_pass_are_a_line_each_and_a_summary() {
     let dir = suite();
-    let [successes, failure] = &files(dir.path())[..] else {
-        panic!("two files");
-    };
+    let [successes, failure] = &two_files(dir.path());
     let name = |file: &Path| file.file_name().unwrap().to_str().unwrap().to_owned();
-    let expected = format!(
-        "ok       {0}, request 1\nok       {0}, request 2\nok       {1}\n3 recordings: 3 passed, 0 failed\n",
-        name(successes),
-        name(failure)
-    );
+    let mut lines = vec![
+        format!("ok       {}, request 1\n", name(successes)),
+        format!("ok       {}, request 2\n", name(successes)),
+        format!("ok       {}\n", name(failure)),
+    ];
+    lines.sort();
+    lines.push("3 recordings: 3 passed, 0 failed\n".to_owned());
+    let expected = lines.concat();
     for options in ["", "--jobs 1", "--jobs 16"] {
         let tested = test_recordings(dir.path(), &wat("script"), options);
         assert_eq!(tested.text(), expected, "{options}");
@@ -109,9 +118,7 @@ fn what_fails_is_named_and_updated_on_request_only() {
 #[test]
 fn files_in_which_nothing_differs_are_not_written() {
     let dir = suite();
-    let [successes, failure] = &files(dir.path())[..] else {
-        panic!("two files");
-    };
+    let [successes, failure] = &two_files(dir.path());
     let changed =
         fs::read_to_string(successes)
             .unwrap()
@@ -150,11 +157,12 @@ fn a_suite_that_is_none_is_an_error() {
 
 /// A recording with one text replaced by another.
 fn edited(dir: &Path, from: &str, to: &str) -> PathBuf {
-    let file = files(dir).remove(0);
+    let [file, _] = two_files(dir);
     let text = fs::read_to_string(file).unwrap();
     let changed = text.replacen(from, to, 1);
     assert_ne!(changed, text, "{from} is not in it");
-    let path = dir.join("edited.jsonl");
+    let path = dir.join("edited/edited.jsonl");
+    fs::create_dir_all(dir.join("edited")).unwrap();
     fs::write(&path, changed).unwrap();
     path
 }
@@ -217,8 +225,29 @@ fn what_a_person_has_broken_is_one_clear_error() {
         let replayed = replay(&file, &wat("script"));
         assert_eq!(replayed.code, 1, "{to}: {replayed:?}");
         replayed.is_an_error(1, words);
-        test_recordings(dir.path(), &wat("script"), "").is_an_error(1, words);
+        let folder = file.parent().unwrap();
+        test_recordings(folder, &wat("script"), "").is_an_error(1, words);
     }
+}
+
+/// As `jq` does, which sorts keys: also where a file has more than one.
+#[test]
+fn the_order_of_keys_does_not_matter() {
+    let dir = suite();
+    let [successes, _] = two_files(dir.path());
+    let sorted: String = Recording::all_of(&successes)
+        .iter()
+        .map(Recording::to_file_text)
+        .collect();
+    assert_ne!(sorted, fs::read_to_string(&successes).unwrap());
+    fs::write(&successes, sorted).unwrap();
+    let tested = test_recordings(dir.path(), &wat("script"), "");
+    assert!(
+        tested
+            .text()
+            .ends_with("3 recordings: 3 passed, 0 failed\n"),
+        "{tested:?}"
+    );
 }
 
 #[test]

@@ -7,8 +7,9 @@ use anyhow::{Context, Result, bail};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The profile of the root's Cargo.toml that is for handlers.
-const PROFILE: &str = "handler";
+/// The profiles of the root's Cargo.toml that are for handlers: small, and with lines for backtraces.
+const SMALL: &str = "handler";
+const WITH_LINES: &str = "handler-lines";
 
 /// A crate, and the name of the file that its builds are copied to.
 struct Guest {
@@ -31,7 +32,17 @@ pub(crate) fn handlers() -> Result<()> {
         folder: layout::root().join("examples/inetd-command"),
         name: "rot13".into(),
     });
-    wasm(&guests, "handlers")
+    wasm(&guests, "handlers")?;
+    debugging()
+}
+
+/// The handlers of `examples/debugging`, whose backtraces name lines.
+fn debugging() -> Result<()> {
+    let guests = ["weekday", "weekday-fixed"].map(|name| Guest {
+        folder: layout::root().join("examples/debugging").join(name),
+        name: name.into(),
+    });
+    compile(&guests, MODULE, WITH_LINES, "handlers", "wasm")
 }
 
 /// Builds the handler `hello` as a module, which is all that a first look needs.
@@ -41,7 +52,7 @@ pub(crate) fn hello() -> Result<()> {
         .into_iter()
         .find(|guest| guest.name == "hello")
         .context("no hello")?;
-    compile(&[hello], MODULE, "handlers", "wasm")
+    compile(&[hello], MODULE, SMALL, "handlers", "wasm")
 }
 
 /// Builds the programs of `tests/guests`, and what every SDK is held to, in Rust.
@@ -73,24 +84,30 @@ fn handler_crates() -> Result<Vec<Guest>> {
 
 fn wasm(guests: &[Guest], destination: &str) -> Result<()> {
     targets::ensure()?;
-    compile(guests, MODULE, destination, "wasm")?;
-    compile(guests, COMPONENT, destination, "component.wasm")
+    compile(guests, MODULE, SMALL, destination, "wasm")?;
+    compile(guests, COMPONENT, SMALL, destination, "component.wasm")
 }
 
 /// One call of cargo for all of them, so that they share what they have in common.
-fn compile(guests: &[Guest], triple: &str, destination: &str, ending: &str) -> Result<()> {
+fn compile(
+    guests: &[Guest],
+    triple: &str,
+    profile: &str,
+    destination: &str,
+    ending: &str,
+) -> Result<()> {
     let packages: Vec<String> = guests
         .iter()
         .map(|guest| package(&guest.folder))
         .collect::<Result<_>>()?;
     let mut build = cargo();
-    build.args(["build", "--profile", PROFILE, "--target", triple]);
+    build.args(["build", "--profile", profile, "--target", triple]);
     for package in &packages {
         build.args(["--package", package]);
     }
     run(&mut build)?;
 
-    let built = target()?.join(triple).join(PROFILE);
+    let built = target()?.join(triple).join(profile);
     let destination = target()?.join(destination);
     fs::create_dir_all(&destination)
         .with_context(|| format!("cannot make {}", destination.display()))?;

@@ -55,7 +55,7 @@ impl Recording {
             let line = line?;
             let wrong = |error: serde_json::Error| FormatError::Line {
                 line: number + 1,
-                problem: error.to_string(),
+                problem: problem(&error),
             };
             if line.trim().is_empty() {
                 continue;
@@ -63,9 +63,15 @@ impl Recording {
             if let Some(recording) = recordings.last_mut()
                 && !line.starts_with(HEADER)
             {
-                let timed = serde_json::from_str::<Timed>(&line).map_err(wrong)?;
-                recording.events.push(timed);
-                continue;
+                match serde_json::from_str::<Timed>(&line) {
+                    Ok(timed) => {
+                        recording.events.push(timed);
+                        continue;
+                    }
+                    // Somebody has changed the order of its keys.
+                    Err(_) if line.contains("\"recording\"") => {}
+                    Err(error) => return Err(wrong(error)),
+                }
             }
             let value: serde_json::Value = serde_json::from_str(&line).map_err(wrong)?;
             if let Some(version) = value["recording"].as_u64()
@@ -89,6 +95,16 @@ impl Recording {
             true => Err(FormatError::Empty),
             false => Ok(recordings),
         }
+    }
+}
+
+/// What is wrong, and where in its line.
+fn problem(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let place = format!(" at line {} column {}", error.line(), error.column());
+    match text.strip_suffix(&place) {
+        Some(text) => format!("{text} (column {})", error.column()),
+        None => text,
     }
 }
 

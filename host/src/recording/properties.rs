@@ -188,6 +188,63 @@ proptest! {
     }
 }
 
+/// The first cells of all rows of tables in `docs/recordings.md`.
+fn documented() -> Vec<&'static str> {
+    let text = include_str!("../../../docs/recordings.md");
+    let cells = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+    cells.collect()
+}
+
+#[test]
+fn every_event_and_field_is_in_the_documentation() {
+    let documented = documented();
+    // serde names all that there are where it is given one that there is not.
+    let error = serde_json::from_str::<Event>(r#"{"?":1}"#)
+        .unwrap_err()
+        .to_string();
+    let (_, names) = error.split_once("expected one of ").expect("the names");
+    let events: Vec<_> = names.split('`').skip(1).step_by(2).collect();
+    assert!(events.len() >= 13, "{events:?}");
+    let header = Header {
+        peer: Some(
+            crate::request::PeerCredentials {
+                pid: 1,
+                uid: 2,
+                gid: 3,
+            }
+            .into(),
+        ),
+        dropped: 1,
+        ..header()
+    };
+    let header = serde_json::to_value(&header).unwrap();
+    let end = End {
+        outcome: "trap".into(),
+        detail: Some("why".into()),
+        duration_us: 1,
+        cpu_us: 1,
+        memory_peak: 1,
+    };
+    let end = serde_json::to_value(&end).unwrap();
+    let objects = [&header, &header["handler"], &header["limits"], &end];
+    let fields = objects
+        .into_iter()
+        .flat_map(|object| object.as_object().unwrap().keys());
+    let in_the_code: Vec<_> = events.into_iter().chain(fields.map(|key| &**key)).collect();
+    for name in &in_the_code {
+        assert!(
+            documented.contains(name),
+            "{name} is not in docs/recordings.md"
+        );
+    }
+    for name in &documented {
+        let is_there = in_the_code.contains(name) || name.starts_with("--record");
+        assert!(is_there, "{name} is in docs/recordings.md only");
+    }
+}
+
 #[test]
 fn who_sends_on_after_a_write_that_timed_out_can() {
     let events = vec![

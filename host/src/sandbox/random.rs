@@ -14,6 +14,9 @@ use crate::request::Request;
 /// What one system call brings, in bytes.
 const AT_ONCE: usize = 1024;
 
+/// The same where the request is recorded: what is not used is in the recording, too.
+const RECORDED_AT_ONCE: usize = 64;
+
 /// Made for a request, in the process that serves it, and gone with it.
 #[derive(Default)]
 pub(super) struct SystemRandom {
@@ -45,7 +48,13 @@ impl SystemRandom {
 
     fn draw<const N: usize>(&mut self) -> [u8; N] {
         if self.left.len() < N {
-            let mut drawn = vec![0; AT_ONCE];
+            let is_recorded = self.request.as_ref().is_some_and(|r| r.journal().is_some());
+            let size = if is_recorded {
+                RECORDED_AT_ONCE
+            } else {
+                AT_ONCE
+            };
+            let mut drawn = vec![0; size];
             self.fill(&mut drawn);
             self.left = drawn;
         }

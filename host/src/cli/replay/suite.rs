@@ -168,6 +168,9 @@ fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     let mut file = tempfile::NamedTempFile::new_in(folder).with_context(what)?;
     file.write_all(bytes).with_context(what)?;
+    // Who could read the test can read it still.
+    let mode = fs::metadata(path).with_context(what)?.permissions();
+    file.as_file().set_permissions(mode).with_context(what)?;
     file.persist(path).with_context(what)?;
     Ok(())
 }
