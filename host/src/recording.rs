@@ -168,6 +168,8 @@ pub(crate) enum Event {
     ReceiveFailed(Fail),
     /// What the system took of what the handler wrote.
     Sent(Bytes),
+    /// What was sent, in bytes, when half of a recording's room was full of what was sent already.
+    SentMore(u64),
     SendFailed(Fail),
     /// What a datagram had collected became a packet.
     Flushed,

@@ -95,6 +95,8 @@ struct Tape {
     events: Vec<Timed>,
     /// Bytes that may still be taken down.
     room: usize,
+    /// Of those, what the handler sends may have: it can compute it again, unlike what it is given.
+    room_to_send: usize,
     dropped: u64,
 }
 
@@ -106,6 +108,7 @@ impl Journal {
             tape: Mutex::new(Tape {
                 events: Vec::new(),
                 room,
+                room_to_send: room / 2,
                 dropped: 0,
             }),
             player: None,
@@ -132,6 +135,26 @@ impl Journal {
         }
         tape.room -= size;
         tape.events.push(Timed { at, event });
+    }
+
+    fn note_sent(&self, bytes: &[u8]) {
+        let mut tape = lock(&self.tape);
+        let size = size_of::<Timed>() + bytes.len();
+        if size <= tape.room_to_send {
+            tape.room_to_send -= size;
+            drop(tape);
+            self.note(Event::Sent(Bytes(bytes.to_vec())));
+            return;
+        }
+        tape.room_to_send = 0;
+        let count = bytes.len() as u64;
+        match tape.events.last_mut().map(|timed| &mut timed.event) {
+            Some(Event::SentMore(more)) => *more += count,
+            _ => {
+                drop(tape);
+                self.note(Event::SentMore(count));
+            }
+        }
     }
 
     /// All that was taken down, and how many events had no room.
@@ -189,10 +212,10 @@ impl Journal {
             Some(result) => result,
             None => send(),
         };
-        self.note(match &result {
-            Ok(count) => Event::Sent(Bytes(buf[..*count].to_vec())),
-            Err(fail) => Event::SendFailed(fail.clone()),
-        });
+        match &result {
+            Ok(count) => self.note_sent(&buf[..*count]),
+            Err(fail) => self.note(Event::SendFailed(fail.clone())),
+        }
         result
     }
 

@@ -48,6 +48,9 @@ impl Player {
                 Event::Received(bytes) => player.received.push_back(Ok(bytes.0.clone())),
                 Event::ReceiveFailed(fail) => player.received.push_back(Err(fail.clone())),
                 Event::Sent(bytes) => player.sent_in_all += bytes.0.len() as u64,
+                Event::SentMore(count) => {
+                    player.sent_in_all = player.sent_in_all.saturating_add(*count);
+                }
                 Event::SendFailed(fail) => {
                     let failed = (player.sent_in_all, fail.clone());
                     player.send_failed.push_back(failed);

@@ -8,7 +8,8 @@ use proptest::prelude::*;
 use super::bytes::Bytes;
 use super::player::Player;
 use super::{
-    Clock, End, Event, Fail, HandlerFile, Header, Printed, Recording, Timed, VERSION, differences,
+    Clock, End, Entry, EntryKind, Event, Fail, HandlerFile, Header, Printed, Recording, Timed,
+    VERSION, differences,
 };
 use crate::config::Limits;
 use crate::outcome::Outcome;
@@ -72,6 +73,16 @@ fn end() -> impl Strategy<Value = End> {
     })
 }
 
+fn entry() -> impl Strategy<Value = Entry> {
+    let kind = prop_oneof![Just(EntryKind::File), Just(EntryKind::Folder)];
+    (".*", kind, any::<u64>(), any::<i64>()).prop_map(|(name, kind, size, modified)| Entry {
+        name,
+        kind,
+        size,
+        modified,
+    })
+}
+
 fn event() -> impl Strategy<Value = Event> {
     let clock = prop_oneof![Just(Clock::Wall), Just(Clock::Monotonic)];
     let stream = prop_oneof![Just(Printed::Stdout), Just(Printed::Stderr)];
@@ -79,6 +90,7 @@ fn event() -> impl Strategy<Value = Event> {
         bytes().prop_map(Event::Received),
         fail().prop_map(Event::ReceiveFailed),
         bytes().prop_map(Event::Sent),
+        any::<u64>().prop_map(Event::SentMore),
         fail().prop_map(Event::SendFailed),
         Just(Event::Flushed),
         fail().prop_map(Event::FlushFailed),
@@ -87,6 +99,19 @@ fn event() -> impl Strategy<Value = Event> {
         vec(any::<u32>(), 0..4).prop_map(Event::Ready),
         fail().prop_map(Event::WaitFailed),
         (stream, bytes()).prop_map(|(stream, bytes)| Event::Printed(stream, bytes)),
+        (".*", ".*", vec(entry(), 0..3)).prop_map(|(folder, path, entries)| Event::Folder {
+            folder,
+            path,
+            entries,
+        }),
+        (".*", ".*", any::<i64>(), bytes()).prop_map(|(folder, path, modified, content)| {
+            Event::File {
+                folder,
+                path,
+                modified,
+                content,
+            }
+        }),
         ".*".prop_map(Event::NotRecorded),
         end().prop_map(Event::Ended),
     ]
@@ -208,6 +233,10 @@ fn every_event_and_field_is_in_the_documentation() {
     let events: Vec<_> = names.split('`').skip(1).step_by(2).collect();
     assert!(events.len() >= 13, "{events:?}");
     let header = Header {
+        handler: HandlerFile {
+            snapshot: serde_json::from_str(r#"{"seed":"00","time":1}"#).unwrap(),
+            ..HandlerFile::default()
+        },
         peer: Some(
             crate::request::PeerCredentials {
                 pid: 1,
