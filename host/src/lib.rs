@@ -48,6 +48,7 @@ mod address;
 mod admission;
 mod concurrency;
 pub mod config;
+mod coredump;
 mod events;
 mod handler;
 pub mod harden;
@@ -63,8 +64,8 @@ pub mod cli;
 
 pub use address::{AddressError, Endpoint, Transport};
 pub use handler::{
-    BaseRequestHandler, Ended, Failure, Handled, HandlerError, Kind, LoadError, LoadInfo, Loader,
-    RequestHandler, WasmHandler, handler_fn, native,
+    BaseRequestHandler, CoreDump, Ended, Failure, Handled, HandlerError, Kind, LoadError, LoadInfo,
+    Loader, RequestHandler, WasmHandler, handler_fn, native,
 };
 pub use outcome::Outcome;
 pub use request::{InMemory, IoError, PeerCredentials, Request};

@@ -13,6 +13,7 @@ mod in_memory;
 mod io_error;
 mod lookahead;
 mod offline;
+mod offline_datagram;
 #[cfg(test)]
 mod properties;
 mod stream;
@@ -41,6 +42,7 @@ pub use io_error::IoError;
 use io_error::is_gone;
 use lookahead::Lookahead;
 pub(crate) use offline::Offline;
+pub(crate) use offline_datagram::{OfflineDatagram, Sent};
 pub(crate) use stream::Stream;
 
 /// After so many bytes of work in the host the clocks are looked at: some hundred microseconds of it.

@@ -7,8 +7,9 @@ use anyhow::{Context, Result, bail};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The profile of the root's Cargo.toml that is for handlers.
+/// The profiles of the root's Cargo.toml that are for handlers.
 const PROFILE: &str = "handler";
+const DEBUG: &str = "handler-debug";
 
 /// A crate, and the name of the file that its builds are copied to.
 struct Guest {
@@ -41,7 +42,7 @@ pub(crate) fn hello() -> Result<()> {
         .into_iter()
         .find(|guest| guest.name == "hello")
         .context("no hello")?;
-    compile(&[hello], MODULE, "handlers", "wasm")
+    compile(&[hello], MODULE, PROFILE, "handlers", "wasm")
 }
 
 /// Builds the programs of `tests/guests`, and what every SDK is held to, in Rust.
@@ -52,6 +53,17 @@ pub(crate) fn test_guests() -> Result<()> {
     };
     let guests: Vec<Guest> = crates("tests/guests")?.into_iter().map(named).collect();
     wasm(&guests, "test-guests")?;
+    // One of them with what a compiler knows of its lines.
+    let hostile = guests.into_iter().find(|guest| guest.name == "hostile");
+    let hostile = [hostile.context("no hostile")?];
+    compile(&hostile, MODULE, DEBUG, "test-guests", "debug.wasm")?;
+    compile(
+        &hostile,
+        COMPONENT,
+        DEBUG,
+        "test-guests",
+        "debug.component.wasm",
+    )?;
     let rust = Guest {
         folder: layout::root().join("guest-sdk/rust/conformance"),
         name: "rust".into(),
@@ -73,24 +85,30 @@ fn handler_crates() -> Result<Vec<Guest>> {
 
 fn wasm(guests: &[Guest], destination: &str) -> Result<()> {
     targets::ensure()?;
-    compile(guests, MODULE, destination, "wasm")?;
-    compile(guests, COMPONENT, destination, "component.wasm")
+    compile(guests, MODULE, PROFILE, destination, "wasm")?;
+    compile(guests, COMPONENT, PROFILE, destination, "component.wasm")
 }
 
 /// One call of cargo for all of them, so that they share what they have in common.
-fn compile(guests: &[Guest], triple: &str, destination: &str, ending: &str) -> Result<()> {
+fn compile(
+    guests: &[Guest],
+    triple: &str,
+    profile: &str,
+    destination: &str,
+    ending: &str,
+) -> Result<()> {
     let packages: Vec<String> = guests
         .iter()
         .map(|guest| package(&guest.folder))
         .collect::<Result<_>>()?;
     let mut build = cargo();
-    build.args(["build", "--profile", PROFILE, "--target", triple]);
+    build.args(["build", "--profile", profile, "--target", triple]);
     for package in &packages {
         build.args(["--package", package]);
     }
     run(&mut build)?;
 
-    let built = target()?.join(triple).join(PROFILE);
+    let built = target()?.join(triple).join(profile);
     let destination = target()?.join(destination);
     fs::create_dir_all(&destination)
         .with_context(|| format!("cannot make {}", destination.display()))?;

@@ -21,7 +21,8 @@ use super::log::{self, LogArgs};
 use super::signals::{self, Signal};
 use super::{HandlerArgs, Usage};
 use crate::address::{ListenAddress, Transport};
-use crate::config::{AdmissionOptions, ConcurrencyKind, Overload, ServiceOptions};
+use crate::config::{AdmissionOptions, ConcurrencyKind, CoredumpOptions, Overload, ServiceOptions};
+use crate::coredump::Coredumps;
 use crate::events;
 use crate::harden::Harden;
 use crate::sandbox::capacity::Capacity;
@@ -66,6 +67,8 @@ pub(super) struct ServeArgs {
     pub(super) service: ServiceOptions,
     #[command(flatten)]
     pub(super) admission: AdmissionOptions,
+    #[command(flatten)]
+    pub(super) coredump: CoredumpOptions,
     #[command(flatten)]
     pub(super) harden: HardenArgs,
     #[command(flatten)]
@@ -165,12 +168,16 @@ pub(super) fn main(mut args: ServeArgs) -> anyhow::Result<ExitCode> {
         // The folder of who has started the program is not the new user's.
         args.handler.load.cache = Some("off".into());
     }
+    // A folder that cannot be used is said before a large handler is compiled for nothing.
+    let coredumps = Coredumps::open(&args.coredump)?;
     let capacity = match sockets.is_connection {
         true => Capacity::of_one(),
         false => args.handler.capacity(&args.service)?,
     };
     // Threads that there are already would give nothing up.
-    let hardened = args.harden.give_up(&args.handler, &address)?;
+    let hardened = args
+        .harden
+        .give_up(&args.handler, &args.coredump, &address)?;
     log::start(&args.log);
     if let Some(hardened) = &hardened {
         events::hardened(&hardened.capabilities, &hardened.in_force);
@@ -190,6 +197,7 @@ pub(super) fn main(mut args: ServeArgs) -> anyhow::Result<ExitCode> {
     signals::listen(taken, pass_on).context("signals cannot be listened for")?;
     let loading = Loading::start(
         &args.handler,
+        coredumps.is_some(),
         concurrency,
         in_flight,
         args.harden.harden,

@@ -80,6 +80,8 @@ pub struct Loader {
     pub instances: u32,
     /// Who asks guest code whether its time is over: [`Loader::for_children`] sets it.
     pub ticker: Ticker,
+    /// Whether a trap leaves a [`crate::CoreDump`].
+    pub coredumps: bool,
 }
 
 /// A linked handler of either form.
@@ -122,6 +124,7 @@ impl Loader {
             grants: Grants::default(),
             instances: ConcurrencyKind::Threads.default_max_in_flight(),
             ticker: Ticker::default(),
+            coredumps: false,
         }
     }
 
@@ -215,8 +218,14 @@ impl Loader {
         check_instances(self.instances, required.num_memories, required.num_tables)
             .map_err(|problem| LoadError::NotServed(vec![problem]))?;
         let memory_limit = self.memory_limit.unwrap_or(u64::MAX);
-        let engine = Engines::serving(&required, self.instances, memory_limit, self.ticker)
-            .map_err(LoadError::Engine)?;
+        let engine = Engines::serving(
+            &required,
+            self.instances,
+            memory_limit,
+            self.ticker,
+            self.coredumps,
+        )
+        .map_err(LoadError::Engine)?;
         let wasm = if compiled.is_component() {
             let component = compiled.component(&engine).map_err(LoadError::Engine)?;
             // Otherwise the first request would make it, and with `fork` each.
@@ -245,6 +254,7 @@ impl Loader {
                 Wasm::Module(handler) => handler.is_command(),
                 Wasm::Component(handler) => handler.is_command(),
             },
+            profiler: None,
         };
         Ok(Loaded {
             wasm,

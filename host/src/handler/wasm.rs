@@ -8,7 +8,7 @@ use super::load::{Kind, LoadInfo, Loaded, Loader, Wasm};
 use super::load_error::LoadError;
 use super::{Failure, Handled, RequestHandler};
 use crate::request::Request;
-use crate::sandbox::{Compiled, WasiGrants, enter_runtime};
+use crate::sandbox::{Compiled, Profiler, WasiGrants, enter_runtime};
 
 /// A compiled, checked and linked handler. Every request gets an instance of its own, on the stack of the
 /// thread that serves it, which needs 2 MiB: what Rust's threads have, and most main threads.
@@ -90,6 +90,11 @@ impl WasmHandler {
         &self.0.instances.grants
     }
 
+    /// From now on the stack of what runs is looked at.
+    pub(crate) fn profile(&mut self, profiler: Arc<Profiler>) {
+        self.0.instances.profiler = Some(profiler);
+    }
+
     /// How it was loaded.
     pub fn info(&self) -> &LoadInfo {
         &self.0.info
@@ -106,6 +111,7 @@ impl RequestHandler for WasmHandler {
         handled.unwrap_or_else(|error| Handled {
             result: Err(Failure::Host(format!("{error:#}"))),
             memory_peak: 0,
+            coredump: None,
         })
     }
 }

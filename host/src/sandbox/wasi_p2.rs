@@ -24,6 +24,7 @@ use super::guest::Guest;
 use super::network;
 use super::open_files;
 use super::wait::{self, trap};
+use crate::events::host_call;
 use crate::request::Request;
 
 pub(super) fn add_to_linker(l: &mut Linker<Guest>) -> wasmtime::Result<()> {
@@ -171,6 +172,7 @@ fn open_at(
         types::DescriptorFlags,
     ),
 ) -> wasmtime::Result<(Result<Resource<types::Descriptor>, types::ErrorCode>,)> {
+    host_call("types", "[method]descriptor.open-at");
     let request = store.data().request.clone();
     if !store.data_mut().open_files.has_room() {
         // 0.2 has no name of its own for EMFILE.

@@ -14,6 +14,7 @@ use super::sockets::Sockets;
 use super::{Ended, Message, ServeArgs, listening};
 use crate::concurrency::{Concurrency, Process, Serial, Threads};
 use crate::config::ConcurrencyKind;
+use crate::coredump::Coredumps;
 use crate::handler::WasmHandler;
 use crate::sandbox::THREAD_STACK;
 use crate::server::{BaseServer, Control, DefaultHooks, Quota, Service, ShutdownHandle};
@@ -43,7 +44,8 @@ impl InProcess {
             args.service.linger.into(),
             Arc::new(DefaultHooks),
         );
-        let service = Arc::new(service.admitting(&args.admission));
+        let coredumps = Coredumps::open(&args.coredump)?;
+        let service = Arc::new(service.admitting(&args.admission).keeping(coredumps));
         let serving = service.clone();
         let process: Arc<Process> = Arc::new(move |request, told| {
             serving.process_request_thread(request, told);

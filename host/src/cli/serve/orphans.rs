@@ -110,5 +110,6 @@ fn lost(service: &str, orphan: &Orphan, detail: &str) {
         memory_peak: 0,
         log_dropped: 0,
         detail: Some(detail),
+        coredump: None,
     });
 }
