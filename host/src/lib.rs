@@ -58,6 +58,7 @@ mod request;
 mod sandbox;
 mod server;
 mod sync;
+mod testing;
 
 #[doc(hidden)]
 pub mod cli;
@@ -74,3 +75,4 @@ pub use server::{
     BindError, BindOptions, DefaultHooks, Server, ServerError, ServerHooks, ServerOptions,
     ShutdownHandle, SocketFile,
 };
+pub use testing::{TestFailure, TestServer};
