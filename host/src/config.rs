@@ -15,10 +15,11 @@ use clap::{Args, ValueEnum};
 use ipnet::IpNet;
 
 pub use grants::{ConnectGrant, DirGrant, EnvGrant};
+pub(crate) use values::bounded_size;
 pub use values::{Limit, Rate, Size, Span};
 use values::{
-    bounded_count, bounded_duration, bounded_rate, bounded_size, file_mode, file_owner, network,
-    patience, positive_count,
+    bounded_count, bounded_duration, bounded_rate, file_mode, file_owner, network, patience,
+    positive_count,
 };
 
 /// How requests are processed (Python: the mix-in).
@@ -257,6 +258,31 @@ impl Default for RecordOptions {
             record_when: RecordWhen::default(),
             record_max: 1000,
             record_size: Limit::at(Size(256 << 20)),
+        }
+    }
+}
+
+/// What is kept of a handler that traps.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Seeing why")]
+pub struct CoredumpOptions {
+    /// Keep a core dump of each instance that traps in this private folder; it holds what the client has sent
+    #[arg(long, value_name = "DIR")]
+    pub coredump: Option<PathBuf>,
+    /// Core dumps that are kept; the oldest go first
+    #[arg(long, value_name = "N", default_value_t = Self::default().coredump_files, value_parser = positive_count, requires = "coredump")]
+    pub coredump_files: u32,
+    /// What they may have together
+    #[arg(long, value_name = "SIZE", default_value_t = Self::default().coredump_size, value_parser = bounded_size, requires = "coredump")]
+    pub coredump_size: Limit<Size>,
+}
+
+impl Default for CoredumpOptions {
+    fn default() -> Self {
+        CoredumpOptions {
+            coredump: None,
+            coredump_files: 20,
+            coredump_size: Limit::at(Size(256 << 20)),
         }
     }
 }

@@ -2,6 +2,7 @@
 //! into lines.
 
 use std::fmt::Display;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
@@ -17,6 +18,26 @@ pub(crate) const PER_REQUEST: &str = "sandsock::request";
 
 /// The target of what guests print; `-q` leaves it out, too.
 pub(crate) const GUEST: &str = "sandsock::request::guest";
+
+/// The target of what `run` counts.
+pub(crate) const HOST_CALL: &str = "sandsock::host-call";
+
+/// A handler calls a function of ours. Nobody listens but `run`: in `serve` it is the reading of one number. Those of
+/// wasmtime-wasi are spans with the same two fields.
+#[inline]
+pub(crate) fn host_call(interface: &'static str, function: &'static str) {
+    tracing::trace!(target: HOST_CALL, module = interface, function);
+}
+
+/// As [`host_call`], for one that calls functions of wasmtime-wasi that the handler has not called: it lasts until
+/// what this returns is dropped.
+#[inline]
+pub(crate) fn host_call_of_several(
+    interface: &'static str,
+    function: &'static str,
+) -> tracing::span::EnteredSpan {
+    tracing::trace_span!(target: HOST_CALL, "host call", module = interface, function).entered()
+}
 
 /// A request that has ended.
 pub(crate) struct RequestEnded<'a> {
@@ -35,6 +56,7 @@ pub(crate) struct RequestEnded<'a> {
     pub(crate) detail: Option<&'a str>,
     /// The file of its recording.
     pub(crate) record: Option<&'a str>,
+    pub(crate) coredump: Option<&'a Path>,
 }
 
 /// One request has ended.
@@ -62,6 +84,7 @@ pub(crate) fn request(ended: &RequestEnded<'_>) {
                 log_dropped = (ended.log_dropped > 0).then_some(ended.log_dropped),
                 detail = ended.detail,
                 record = ended.record,
+                coredump = ended.coredump.map(|file| file.display().to_string()),
             )
         };
     }
@@ -70,6 +93,11 @@ pub(crate) fn request(ended: &RequestEnded<'_>) {
         Outcome::HostError => emit!(ERROR),
         _ => emit!(WARN),
     }
+}
+
+/// What `run` has seen of its request beside the event `request`.
+pub(crate) fn ran(calls: &str, datagrams: Option<&str>, profile: Option<&str>) {
+    tracing::info!(target: PER_REQUEST, event = "ran", calls, datagrams, profile);
 }
 
 /// A handler has printed a line.

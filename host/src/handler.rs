@@ -3,8 +3,10 @@
 //! `handler/` has one file for each kind of `.wasm`; none of them knows of sockets.
 
 mod abi;
+mod backtrace;
 mod compile;
 mod component;
+mod coredump;
 mod examine;
 mod inspect;
 mod instances;
@@ -19,13 +21,16 @@ mod offered;
 mod wasm;
 mod wit;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::outcome::Outcome;
 use crate::request::Request;
 
+pub(crate) use backtrace::functions;
 pub(crate) use compile::{Compiler, InProcess, Source, looks_like_wasm};
+pub use coredump::CoreDump;
 pub(crate) use examine::{Examined, Form, Requested};
 pub(crate) use inspect::{Export, Inspected, Tool};
 pub use load::{Kind, LoadInfo, Loader};
@@ -64,6 +69,8 @@ pub struct Handled {
     pub result: Result<(), Failure>,
     /// Bytes of the instance's memories and tables at their largest.
     pub memory_peak: u64,
+    /// What a trap has left of the instance, where [`Loader::coredumps`] asks for it.
+    pub coredump: Option<CoreDump>,
 }
 
 /// Why a handler failed.
@@ -113,6 +120,8 @@ pub struct Ended {
     pub log_dropped: u64,
     /// What failed, and where. It is for the log: nothing of it reaches the client.
     pub detail: Option<String>,
+    /// The file that will have what is left of the instance, once the connection has ended.
+    pub coredump: Option<PathBuf>,
 }
 
 /// What a panic says.

@@ -48,6 +48,7 @@ mod address;
 mod admission;
 mod concurrency;
 pub mod config;
+mod coredump;
 mod events;
 mod handler;
 pub mod harden;
@@ -58,6 +59,7 @@ mod request;
 mod sandbox;
 mod server;
 mod sync;
+mod testing;
 mod text;
 
 #[doc(hidden)]
@@ -65,8 +67,8 @@ pub mod cli;
 
 pub use address::{AddressError, Endpoint, Transport};
 pub use handler::{
-    BaseRequestHandler, Ended, Failure, Handled, HandlerError, Kind, LoadError, LoadInfo, Loader,
-    RequestHandler, WasmHandler, handler_fn, native,
+    BaseRequestHandler, CoreDump, Ended, Failure, Handled, HandlerError, Kind, LoadError, LoadInfo,
+    Loader, RequestHandler, WasmHandler, handler_fn, native,
 };
 pub use outcome::Outcome;
 pub use request::{InMemory, IoError, PeerCredentials, Request};
@@ -75,3 +77,4 @@ pub use server::{
     BindError, BindOptions, DefaultHooks, Server, ServerError, ServerHooks, ServerOptions,
     ShutdownHandle, SocketFile,
 };
+pub use testing::{TestFailure, TestServer};

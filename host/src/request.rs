@@ -14,6 +14,7 @@ mod io_error;
 mod journaled;
 mod lookahead;
 mod offline;
+mod offline_datagram;
 #[cfg(test)]
 mod properties;
 mod replaying;
@@ -44,6 +45,7 @@ pub use io_error::IoError;
 use io_error::is_gone;
 use lookahead::Lookahead;
 pub(crate) use offline::Offline;
+pub(crate) use offline_datagram::{OfflineDatagram, Sent};
 pub(crate) use replaying::Replaying;
 pub(crate) use stream::Stream;
 

@@ -4,6 +4,7 @@ use std::env;
 use std::fs::{DirBuilder, create_dir_all};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use tempfile::TempDir;
 
 /// The workspace's root. What cargo says now counts, not what it said when this was built: a clone may
 /// have been moved, or share its target folder with another.
@@ -67,6 +68,14 @@ pub(crate) fn toolchains(path: &str) -> PathBuf {
 /// A handler of `tests/handlers`.
 pub(crate) fn wat(name: &str) -> PathBuf {
     built(workspace().join(format!("tests/handlers/{name}.wat")))
+}
+
+/// A handler in the text format, in a folder of its own.
+pub(crate) fn written(text: &str) -> (TempDir, PathBuf) {
+    let dir = TempDir::new().expect("a temporary folder");
+    let path = dir.path().join("handler.wat");
+    std::fs::write(&path, text).expect("a file in it");
+    (dir, path)
 }
 
 /// The server of `tests/parity` that CPython runs.

@@ -15,7 +15,7 @@ mod taken;
 pub(crate) use client::{Client, Transport};
 pub(crate) use files::{
     cache_home, example, example_program, guest, guest_component, handler, handler_component,
-    language, program, python_server, toolchains, wat, workspace,
+    language, program, python_server, toolchains, wat, workspace, written,
 };
 pub(crate) use finished::{Finished, sandsock};
 pub(crate) use log::{Log, is_guest, is_request};

@@ -102,15 +102,24 @@ impl Process {
 
     /// Sets how many descriptors it may have open from now on (the soft limit).
     pub(crate) fn limit_descriptors(self, most: u64) {
+        self.set_limit(libc::RLIMIT_NOFILE, most, self.descriptor_limit().1);
+    }
+
+    /// Sets how many bytes the files may have that it writes from now on: as a full disk would, but for it alone.
+    pub(crate) fn limit_files(self, most: u64) {
+        self.set_limit(libc::RLIMIT_FSIZE, most, libc::RLIM_INFINITY);
+    }
+
+    fn set_limit(self, resource: libc::__rlimit_resource_t, soft: u64, hard: u64) {
         let limit = libc::rlimit {
-            rlim_cur: most,
-            rlim_max: self.descriptor_limit().1,
+            rlim_cur: soft,
+            rlim_max: hard,
         };
         // SAFETY: prlimit(2) reads the one struct that is handed to it and writes nowhere.
         let result = unsafe {
             libc::prlimit(
                 self.0.cast_signed(),
-                libc::RLIMIT_NOFILE,
+                resource,
                 &raw const limit,
                 std::ptr::null_mut(),
             )

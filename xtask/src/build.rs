@@ -63,6 +63,17 @@ pub(crate) fn test_guests() -> Result<()> {
     };
     let guests: Vec<Guest> = crates("tests/guests")?.into_iter().map(named).collect();
     wasm(&guests, "test-guests")?;
+    // One of them with what a compiler knows of its lines.
+    let hostile = guests.into_iter().find(|guest| guest.name == "hostile");
+    let hostile = [hostile.context("no hostile")?];
+    compile(&hostile, MODULE, WITH_LINES, "test-guests", "debug.wasm")?;
+    compile(
+        &hostile,
+        COMPONENT,
+        WITH_LINES,
+        "test-guests",
+        "debug.component.wasm",
+    )?;
     let rust = Guest {
         folder: layout::root().join("guest-sdk/rust/conformance"),
         name: "rust".into(),

@@ -32,11 +32,12 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use self::recordings::ToSupervisor;
 pub(super) use self::recordings::{PIECE, Pieces};
-use super::hardening::needs_of_handler;
+use super::hardening::needs_of_requests;
 use super::log;
 use super::serve::ServeArgs;
 use super::this_program::take;
 use crate::concurrency::{CUT, Concurrency, Counting, Fork, Process, Table};
+use crate::coredump::Coredumps;
 use crate::handler::WasmHandler;
 use crate::harden::confine_forker;
 use crate::sandbox::{Compiled, Handed, THREAD_STACK};
@@ -156,7 +157,9 @@ pub(super) fn main(mut args: ForkLoopArgs) -> anyhow::Result<ExitCode> {
     }
     grants.addresses = Some(args.reachable);
     let serve = &args.serve;
-    let loader = serve.handler.loader_without_cache(1).for_children();
+    let mut loader = serve.handler.loader_without_cache(1).for_children();
+    let coredumps = Coredumps::open(&serve.coredump)?;
+    loader.coredumps = coredumps.is_some();
     let compiled = Compiled::shared(code?).context("the compiled handler cannot be read")?;
     let handler = WasmHandler::link(&loader, &compiled).context("the handler cannot be linked")?;
     drop(compiled);
@@ -179,7 +182,8 @@ pub(super) fn main(mut args: ForkLoopArgs) -> anyhow::Result<ExitCode> {
     let service = service
         .counted_in(Counting::Shared(table.clone()))
         .admitting(&serve.admission)
-        .recorded_by(recorder);
+        .recorded_by(recorder)
+        .keeping(coredumps);
     let service = Arc::new(service);
     let quota = Quota::counted_in(serve.service.quota(), Counting::Shared(table.clone()));
     let (serving, losing) = (service.clone(), service.clone());
@@ -197,7 +201,7 @@ pub(super) fn main(mut args: ForkLoopArgs) -> anyhow::Result<ExitCode> {
     let server = BaseServer::new(listener, service, fork.clone(), Arc::new(quota), control);
     obey(&server, &fork)?;
     // What is open stays; nothing else is needed.
-    let needs = needs_of_handler(&serve.handler.grants);
+    let needs = needs_of_requests(&serve.handler.grants, &serve.coredump);
     confine_forker(serve.harden.harden, &needs)?;
     // The supervisor has the listener, too: it accepts from the moment that it listens.
     tell(&channel, &[ACCEPTING])?;

@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::HandlerArgs;
 use crate::address::ListenAddress;
-use crate::config::{Grants, RecordOptions};
+use crate::config::{CoredumpOptions, Grants, RecordOptions};
 use crate::harden::{
     Harden, HardenError, InForce, Needs, become_user, confine_program, give_up_rights,
 };
@@ -48,13 +48,14 @@ impl HardenArgs {
         &self,
         handler: &HandlerArgs,
         record: &RecordOptions,
+        coredump: &CoredumpOptions,
         address: &ListenAddress,
     ) -> Result<Option<Hardened>, HardenError> {
         if self.harden == Harden::Off {
             return Ok(None);
         }
         let capabilities = give_up_rights()?;
-        let in_force = confine_program(self.harden, &needs(handler, record, address))?;
+        let in_force = confine_program(self.harden, &needs(handler, record, coredump, address))?;
         Ok(Some(Hardened {
             capabilities,
             in_force,
@@ -76,9 +77,9 @@ impl HardenArgs {
     }
 }
 
-/// What a handler may reach by its grants.
-pub(super) fn needs_of_handler(grants: &Grants) -> Needs {
-    let folders = |writable: bool| {
+/// What a handler may reach by its grants, and what is written when it traps.
+pub(super) fn needs_of_requests(grants: &Grants, coredump: &CoredumpOptions) -> Needs {
+    let folders = |writable: bool| -> Vec<PathBuf> {
         let wanted = grants
             .dir
             .iter()
@@ -87,7 +88,7 @@ pub(super) fn needs_of_handler(grants: &Grants) -> Needs {
     };
     Needs {
         read: folders(false),
-        change: folders(true),
+        change: [folders(true), coredump.coredump.iter().cloned().collect()].concat(),
         connect: grants
             .allow_connect
             .iter()
@@ -99,8 +100,13 @@ pub(super) fn needs_of_handler(grants: &Grants) -> Needs {
 
 /// What the program itself does: it reads the handler again, has it compiled by a process of its own, keeps
 /// what was compiled, and removes the socket's file at its end.
-fn needs(handler: &HandlerArgs, record: &RecordOptions, address: &ListenAddress) -> Needs {
-    let mut needs = needs_of_handler(&handler.grants);
+fn needs(
+    handler: &HandlerArgs,
+    record: &RecordOptions,
+    coredump: &CoredumpOptions,
+    address: &ListenAddress,
+) -> Needs {
+    let mut needs = needs_of_requests(&handler.grants, coredump);
     needs.read.extend(places(&handler.handler));
     // How many requests the system carries.
     needs.read.push("/proc/sys/vm/max_map_count".into());
@@ -137,7 +143,7 @@ fn grants_names(grants: &Grants) -> bool {
 
 /// Where a handler is read from: the folder that it is in, since a new one is put in the old one's place, and
 /// of each link on the way the folder of what it leads to, since such a link is what a deployment turns over.
-fn places(path: &Path) -> Vec<PathBuf> {
+pub(super) fn places(path: &Path) -> Vec<PathBuf> {
     /// As many as the system follows (path_resolution(7)).
     const LINKS: usize = 40;
     let mut found = vec![path.to_owned()];

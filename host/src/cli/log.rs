@@ -3,7 +3,8 @@
 //! Lines are written by a thread of their own, so that whoever reads them slowly, or not at all,
 //! holds no request up; what does not fit meanwhile is dropped, and counted.
 
-use std::fmt;
+mod form;
+
 use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
@@ -12,14 +13,11 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use nix::poll::PollFlags;
-use tracing::field::{Field, Visit};
-use tracing::{Event, Level, Metadata, Subscriber};
+use tracing::{Metadata, Subscriber};
 use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::filter::{LevelFilter, filter_fn};
 use tracing_subscriber::fmt::MakeWriter;
-use tracing_subscriber::fmt::format::{JsonFields, Writer};
-use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
-use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::fmt::format::JsonFields;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::{Layer, Registry};
@@ -27,7 +25,7 @@ use tracing_subscriber::{Layer, Registry};
 use crate::events::{self, GUEST, PER_REQUEST};
 use crate::poll;
 use crate::request::lock;
-use crate::text::is_unprintable;
+use form::{Escaped, Text};
 
 /// Options of the log.
 #[derive(Args, Clone, Debug, Default)]
@@ -51,6 +49,16 @@ impl LogArgs {
             quiet: true,
             ..LogArgs::default()
         }
+    }
+
+    /// Whether what belongs to single requests is told.
+    pub(super) fn tells_requests(&self) -> bool {
+        !self.quiet
+    }
+
+    /// Whether lines are for programs.
+    pub(super) fn is_json(&self) -> bool {
+        self.log_format == LogFormat::Json
     }
 }
 
@@ -195,6 +203,31 @@ pub(super) fn start_with<W>(args: &LogArgs, writer: W)
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
+    listen(Registry::default().with(lines(args, writer)));
+}
+
+/// As [`start_with`], with another listener to what happens. It makes everything that it listens to cost more.
+pub(super) fn start_beside<W, L>(args: &LogArgs, writer: W, other: L)
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+    L: Layer<Registry> + Send + Sync,
+{
+    listen(Registry::default().with(other).with(lines(args, writer)));
+}
+
+fn listen(subscriber: impl Subscriber + Send + Sync) {
+    // It fails only where there is a log already, which is then as good.
+    let _ = tracing::subscriber::set_global_default(subscriber);
+    // A panic costs its request and is an event like any other, not lines between the events.
+    std::panic::set_hook(Box::new(|panic| events::panic(&panic.to_string())));
+}
+
+/// What writes lines, and hears of nothing else.
+fn lines<S, W>(args: &LogArgs, writer: W) -> impl Layer<S> + use<S, W>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
     let quiet = args.quiet;
     let level = match args.verbose {
         true => LevelFilter::DEBUG,
@@ -220,11 +253,7 @@ where
             ))
             .boxed(),
     };
-    let registry = Registry::default().with(layer.with_filter(wanted).with_filter(level));
-    // It fails only where there is a log already, which is then as good.
-    let _ = tracing::subscriber::set_global_default(registry);
-    // A panic costs its request and is an event like any other, not lines between the events.
-    std::panic::set_hook(Box::new(|panic| events::panic(&panic.to_string())));
+    layer.with_filter(wanted).with_filter(level)
 }
 
 /// Writes what is left, for a bounded time, and says how much was lost.
@@ -247,123 +276,23 @@ pub(super) fn flush() {
     }
 }
 
-/// JSON may hold most control characters as they are; a terminal that shows it must not act on them.
-struct Escaped<F>(F);
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl<S, N, F> FormatEvent<S, N> for Escaped<F>
-where
-    S: Subscriber + for<'a> LookupSpan<'a>,
-    N: for<'a> FormatFields<'a> + 'static,
-    F: FormatEvent<S, N>,
-{
-    fn format_event(
-        &self,
-        context: &FmtContext<'_, S, N>,
-        mut writer: Writer<'_>,
-        event: &Event<'_>,
-    ) -> fmt::Result {
-        let mut line = String::new();
-        self.0
-            .format_event(context, Writer::new(&mut line), event)?;
-        for character in line.trim_end_matches('\n').chars() {
-            // They can stand within strings only, and all of them have four digits.
-            if is_unprintable(character) {
-                write!(writer, "\\u{:04x}", u32::from(character))?;
-            } else {
-                writer.write_char(character)?;
-            }
-        }
-        writeln!(writer)
-    }
-}
-
-/// `2026-01-02T03:04:05.678901Z INFO request id=1 client=127.0.0.1:4711 outcome=ok …`
-struct Text;
-
-impl<S, N> FormatEvent<S, N> for Text
-where
-    S: Subscriber + for<'a> LookupSpan<'a>,
-    N: for<'a> FormatFields<'a> + 'static,
-{
-    fn format_event(
-        &self,
-        _context: &FmtContext<'_, S, N>,
-        mut writer: Writer<'_>,
-        event: &Event<'_>,
-    ) -> fmt::Result {
-        SystemTime.format_time(&mut writer)?;
-        let level = match *event.metadata().level() {
-            Level::ERROR => "ERROR",
-            Level::WARN => "WARN ",
-            Level::INFO => "INFO ",
-            _ => "DEBUG",
+    #[test]
+    fn who_only_writes_lines_hears_of_no_host_calls() {
+        let verbose = LogArgs {
+            verbose: true,
+            ..LogArgs::default()
         };
-        write!(writer, " {level}")?;
-        let mut fields = Fields {
-            writer,
-            result: Ok(()),
-        };
-        event.record(&mut fields);
-        fields.result?;
-        writeln!(fields.writer)
-    }
-}
-
-/// Writes `key=value` one after the other; the event's name stands alone.
-struct Fields<'a> {
-    writer: Writer<'a>,
-    result: fmt::Result,
-}
-
-impl Fields<'_> {
-    fn put(&mut self, field: &Field, value: &str) {
-        if self.result.is_ok() {
-            self.result = self.try_put(field.name(), value);
+        for (args, level) in [
+            (LogArgs::default(), LevelFilter::INFO),
+            (verbose, LevelFilter::DEBUG),
+        ] {
+            let log = Registry::default().with(lines(&args, io::sink));
+            // Above it an event is one comparison.
+            assert_eq!(Some(level), log.max_level_hint());
         }
-    }
-
-    fn try_put(&mut self, name: &str, value: &str) -> fmt::Result {
-        self.writer.write_char(' ')?;
-        if name == "event" {
-            return self.writer.write_str(value);
-        }
-        write!(self.writer, "{name}=")?;
-        let is_plain =
-            !value.is_empty() && value.bytes().all(|b| b.is_ascii_graphic() && b != b'"');
-        if is_plain {
-            return self.writer.write_str(value);
-        }
-        // What a guest prints must not be able to move the terminal's cursor, or to look like a line.
-        self.writer.write_char('"')?;
-        for character in value.chars() {
-            match character {
-                '"' | '\\' => write!(self.writer, "\\{character}")?,
-                c if is_unprintable(c) => write!(self.writer, "{}", c.escape_default())?,
-                c => self.writer.write_char(c)?,
-            }
-        }
-        self.writer.write_char('"')
-    }
-}
-
-impl Visit for Fields<'_> {
-    fn record_str(&mut self, field: &Field, value: &str) {
-        self.put(field, value);
-    }
-
-    fn record_u64(&mut self, field: &Field, value: u64) {
-        self.put(field, &value.to_string());
-    }
-
-    fn record_i64(&mut self, field: &Field, value: i64) {
-        self.put(field, &value.to_string());
-    }
-
-    fn record_bool(&mut self, field: &Field, value: bool) {
-        self.put(field, if value { "true" } else { "false" });
-    }
-
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.put(field, &format!("{value:?}"));
     }
 }

@@ -23,8 +23,10 @@ use super::signals::{self, Signal};
 use super::{HandlerArgs, Usage};
 use crate::address::{ListenAddress, Transport};
 use crate::config::{
-    AdmissionOptions, ConcurrencyKind, Overload, RECORDED, RecordOptions, ServiceOptions,
+    AdmissionOptions, ConcurrencyKind, CoredumpOptions, Overload, RECORDED, RecordOptions,
+    ServiceOptions,
 };
+use crate::coredump::Coredumps;
 use crate::events;
 use crate::handler::WasmHandler;
 use crate::harden::Harden;
@@ -73,6 +75,8 @@ pub(super) struct ServeArgs {
     pub(super) admission: AdmissionOptions,
     #[command(flatten)]
     pub(super) record: RecordOptions,
+    #[command(flatten)]
+    pub(super) coredump: CoredumpOptions,
     #[command(flatten)]
     pub(super) harden: HardenArgs,
     #[command(flatten)]
@@ -198,6 +202,8 @@ pub(super) fn main(mut args: ServeArgs) -> anyhow::Result<ExitCode> {
         // The folder of who has started the program is not the new user's.
         args.handler.load.cache = Some("off".into());
     }
+    // A folder that cannot be used is said before a large handler is compiled for nothing.
+    let coredumps = Coredumps::open(&args.coredump)?;
     let capacity = match sockets.is_connection {
         true => Capacity::of_one(),
         false => args.handler.capacity(&args.service)?,
@@ -206,7 +212,9 @@ pub(super) fn main(mut args: ServeArgs) -> anyhow::Result<ExitCode> {
         prepare_folder(folder)?;
     }
     // Threads that there are already would give nothing up.
-    let hardened = args.harden.give_up(&args.handler, &args.record, &address)?;
+    let hardened = args
+        .harden
+        .give_up(&args.handler, &args.record, &args.coredump, &address)?;
     log::start(&args.log);
     let keeper = args.keeper()?;
     if let Some(hardened) = &hardened {
@@ -227,6 +235,7 @@ pub(super) fn main(mut args: ServeArgs) -> anyhow::Result<ExitCode> {
     signals::listen(taken, pass_on).context("signals cannot be listened for")?;
     let loading = Loading::start(
         &args.handler,
+        coredumps.is_some(),
         concurrency,
         in_flight,
         args.harden.harden,

@@ -115,7 +115,7 @@ pub(super) fn bounded_duration(text: &str) -> Result<Limit<Span>, String> {
     }
 }
 
-pub(super) fn bounded_size(text: &str) -> Result<Limit<Size>, String> {
+pub(crate) fn bounded_size(text: &str) -> Result<Limit<Size>, String> {
     if text == "none" {
         return Ok(Limit(None));
     }

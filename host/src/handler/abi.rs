@@ -2,6 +2,7 @@
 
 use wasmtime::{Caller, Linker};
 
+use crate::events::host_call;
 use crate::sandbox::{Guest, errno, errno_of, guest_memory, slice, slice_mut};
 
 /// The modules of the ABI, as a person would name them.
@@ -30,12 +31,14 @@ fn count(result: Result<usize, crate::request::IoError>) -> wasmtime::Result<i32
 }
 
 fn read(mut caller: Caller<'_, Guest>, buf: i32, len: i32) -> wasmtime::Result<i32> {
+    host_call("rfile", "read");
     let (memory, guest) = guest_memory(&mut caller)?;
     let room = countable(slice_mut(memory, buf, len)?);
     count(guest.request.read(room))
 }
 
 fn read_line(mut caller: Caller<'_, Guest>, buf: i32, len: i32) -> wasmtime::Result<i32> {
+    host_call("rfile", "read_line");
     let (memory, guest) = guest_memory(&mut caller)?;
     let room = countable(slice_mut(memory, buf, len)?);
     count(guest.request.read_line(room))
@@ -48,6 +51,7 @@ fn countable(room: &mut [u8]) -> &mut [u8] {
 }
 
 fn write(mut caller: Caller<'_, Guest>, buf: i32, len: i32) -> wasmtime::Result<i32> {
+    host_call("wfile", "write");
     let (memory, guest) = guest_memory(&mut caller)?;
     let bytes = slice(memory, buf, len)?;
     if len < 0 {
@@ -58,15 +62,18 @@ fn write(mut caller: Caller<'_, Guest>, buf: i32, len: i32) -> wasmtime::Result<
 }
 
 fn flush(caller: Caller<'_, Guest>) -> wasmtime::Result<i32> {
+    host_call("wfile", "flush");
     count(caller.data().request.flush().map(|()| 0))
 }
 
 fn client_address(mut caller: Caller<'_, Guest>, buf: i32, len: i32) -> wasmtime::Result<i32> {
+    host_call("request", "client_address");
     let text = caller.data().request.client_address().to_string();
     copy(&mut caller, &text, buf, len)
 }
 
 fn server_address(mut caller: Caller<'_, Guest>, buf: i32, len: i32) -> wasmtime::Result<i32> {
+    host_call("request", "server_address");
     let text = caller.data().request.server_address().to_string();
     copy(&mut caller, &text, buf, len)
 }
@@ -81,14 +88,17 @@ fn copy(caller: &mut Caller<'_, Guest>, text: &str, buf: i32, len: i32) -> wasmt
 }
 
 fn transport(caller: Caller<'_, Guest>) -> i32 {
+    host_call("request", "transport");
     caller.data().request.transport().number()
 }
 
 fn id(caller: Caller<'_, Guest>) -> i64 {
+    host_call("request", "id");
     caller.data().request.id().cast_signed()
 }
 
 fn set_timeout(caller: Caller<'_, Guest>, millis: i64) -> i32 {
+    host_call("request", "set_timeout");
     match u64::try_from(millis) {
         Ok(millis) => {
             caller.data().request.set_timeout(millis);
@@ -99,5 +109,6 @@ fn set_timeout(caller: Caller<'_, Guest>, millis: i64) -> i32 {
 }
 
 fn set_nodelay(caller: Caller<'_, Guest>, on: i32) -> wasmtime::Result<i32> {
+    host_call("request", "set_nodelay");
     count(caller.data().request.set_nodelay(on != 0).map(|()| 0))
 }

@@ -7,7 +7,7 @@ use wasmtime::{Engine, Store};
 use super::Handled;
 use super::life::{self, ExitCode, StepError};
 use crate::request::Request;
-use crate::sandbox::{Guest, Stdio, Ticker, WasiGrants};
+use crate::sandbox::{Guest, Profiler, Stdio, Ticker, WasiGrants};
 
 /// Makes the store of an instance, with its limits and grants.
 pub(super) struct Instances {
@@ -18,6 +18,8 @@ pub(super) struct Instances {
     pub(super) grants: Arc<WasiGrants>,
     /// Of a command standard input and output are the connection, and an exit code is a report.
     pub(super) is_command: bool,
+    /// Of `run`, which serves one request.
+    pub(super) profiler: Option<Arc<Profiler>>,
 }
 
 impl Instances {
@@ -43,7 +45,10 @@ impl Instances {
             &self.grants,
             stdio,
         )?;
+        if let Some(profiler) = &self.profiler {
+            profiler.attach(&mut store)?;
+        }
         let result = run(&mut store);
-        Ok(life::handled(&store, result, exit_code))
+        Ok(life::handled(store, result, exit_code))
     }
 }

@@ -3,6 +3,8 @@
 use wasmtime::{Store, Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
+use super::backtrace::describe;
+use super::coredump::CoreDump;
 use super::{Failure, Handled};
 use crate::sandbox::Guest;
 use crate::text::clipped;
@@ -92,11 +94,13 @@ pub(super) enum ExitCode {
 
 /// Puts together how the instance ended.
 pub(super) fn handled(
-    store: &Store<Guest>,
+    store: Store<Guest>,
     result: Result<(), StepError>,
     exit_code: ExitCode,
 ) -> Handled {
     let memory = &store.data().memory;
+    let (has_refused, memory_peak) = (memory.has_refused(), memory.peak());
+    let mut coredump = None;
     let result = match result {
         Ok(()) => Ok(()),
         Err(StepError::Reported(text)) => Err(Failure::Reported(clipped(&text, LONGEST_REPORT))),
@@ -111,7 +115,11 @@ pub(super) fn handled(
                 Err(Failure::Reported(format!("exit code {code}")))
             }
             Some(I32Exit(code)) => Err(Failure::Trap(format!("exit with code {code}"))),
-            None => Err(Failure::Trap(describe(&error))),
+            None => {
+                let described = describe(&error);
+                coredump = CoreDump::new(store, error);
+                Err(Failure::Trap(described))
+            }
         },
     };
     let result = result.map_err(|failure| match failure {
@@ -119,7 +127,7 @@ pub(super) fn handled(
         | Failure::NotBegun(text)
         | Failure::Trap(text)
         | Failure::Host(text)
-            if memory.has_refused() =>
+            if has_refused =>
         {
             Failure::Memory(text)
         }
@@ -127,44 +135,13 @@ pub(super) fn handled(
     });
     Handled {
         result,
-        memory_peak: memory.peak(),
+        memory_peak,
+        coredump,
     }
 }
 
-/// Frames of a backtrace that are told; deep recursion has hundreds of thousands.
-const FRAMES: usize = 16;
-
-/// The longest text that a handler reports, and the longest part of a trap's, in characters: both come
-/// from the handler, and end up in the log.
+/// The longest text that a handler reports, in characters: it comes from the handler, and ends up in the log.
 const LONGEST_REPORT: usize = 2_000;
-const LONGEST_PART: usize = 200;
-
-/// The cause, and where in the handler it happened, innermost function first.
-fn describe(error: &wasmtime::Error) -> String {
-    let mut text = clipped(&error.root_cause().to_string(), LONGEST_PART);
-    let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() else {
-        return text;
-    };
-    for (number, frame) in backtrace.frames().iter().take(FRAMES).enumerate() {
-        text.push_str(if number == 0 { " in " } else { " < " });
-        match frame.func_name() {
-            Some(name) => text.push_str(&clipped(
-                &format!("{:#}", rustc_demangle::demangle(name)),
-                LONGEST_PART,
-            )),
-            None => text.push_str(&format!("function {}", frame.func_index())),
-        }
-        let place = frame.symbols().first();
-        if let Some((file, line)) = place.and_then(|symbol| Some((symbol.file()?, symbol.line()?)))
-        {
-            text.push_str(&format!(" ({}:{line})", clipped(file, LONGEST_PART)));
-        }
-    }
-    if backtrace.frames().len() > FRAMES {
-        text.push_str(" < …");
-    }
-    text
-}
 
 #[cfg(test)]
 mod tests {

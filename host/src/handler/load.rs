@@ -82,6 +82,8 @@ pub struct Loader {
     pub instances: u32,
     /// Who asks guest code whether its time is over: [`Loader::for_children`] sets it.
     pub ticker: Ticker,
+    /// Whether a trap leaves a [`crate::CoreDump`].
+    pub coredumps: bool,
 }
 
 /// A linked handler of either form.
@@ -128,6 +130,7 @@ impl Loader {
             grants: Grants::default(),
             instances: ConcurrencyKind::Threads.default_max_in_flight(),
             ticker: Ticker::default(),
+            coredumps: false,
         }
     }
 
@@ -258,8 +261,14 @@ impl Loader {
     ) -> Result<Loaded, LoadError> {
         let required = self.required(compiling, compiled)?;
         let memory_limit = self.memory_limit.unwrap_or(u64::MAX);
-        let engine = Engines::serving(&required, self.instances, memory_limit, self.ticker)
-            .map_err(LoadError::Engine)?;
+        let engine = Engines::serving(
+            &required,
+            self.instances,
+            memory_limit,
+            self.ticker,
+            self.coredumps,
+        )
+        .map_err(LoadError::Engine)?;
         let wasm = if compiled.is_component() {
             let component = compiled.component(&engine).map_err(LoadError::Engine)?;
             // Otherwise the first request would make it, and with `fork` each.
@@ -284,6 +293,7 @@ impl Loader {
                 Wasm::Module(handler) => handler.is_command(),
                 Wasm::Component(handler) => handler.is_command(),
             },
+            profiler: None,
         };
         let about = compiled.about();
         Ok(Loaded {

@@ -117,6 +117,7 @@ impl<H: BaseRequestHandler, M: Fn() -> H + Send + Sync> RequestHandler for Nativ
         Handled {
             result,
             memory_peak: 0,
+            coredump: None,
         }
     }
 }

@@ -11,7 +11,7 @@ use super::{Failure, Handled, RequestHandler};
 use crate::recording::HandlerFile;
 use crate::request::Request;
 use crate::sandbox::snapshot::{Origin, Surroundings};
-use crate::sandbox::{Compiled, WasiGrants, enter_runtime};
+use crate::sandbox::{Compiled, Profiler, WasiGrants, enter_runtime};
 
 /// A compiled, checked and linked handler. Every request gets an instance of its own, on the stack of the
 /// thread that serves it, which needs 2 MiB: what Rust's threads have, and most main threads.
@@ -124,6 +124,11 @@ impl WasmHandler {
         }
     }
 
+    /// From now on the stack of what runs is looked at.
+    pub(crate) fn profile(&mut self, profiler: Arc<Profiler>) {
+        self.0.instances.profiler = Some(profiler);
+    }
+
     /// How it was loaded.
     pub fn info(&self) -> &LoadInfo {
         &self.0.info
@@ -144,6 +149,7 @@ impl RequestHandler for WasmHandler {
         handled.unwrap_or_else(|error| Handled {
             result: Err(Failure::Host(format!("{error:#}"))),
             memory_peak: 0,
+            coredump: None,
         })
     }
 }

@@ -4,6 +4,7 @@ use wasmtime::StoreContextMut;
 use wasmtime::component::{ComponentType, Linker, Lower, WasmList};
 
 use crate::address::Transport;
+use crate::events::host_call;
 use crate::request::{IoError, Request};
 use crate::sandbox::{Guest, trap};
 
@@ -72,28 +73,35 @@ pub(super) fn add_to_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> 
     linker.instance(TYPES)?;
     let mut rfile = linker.instance(RFILE)?;
     rfile.func_wrap("read", |store: Store<'_>, (len,): (u32,)| {
+        host_call("rfile", "read");
         wit(read(&store.data().request, len))
     })?;
     rfile.func_wrap("read-line", |store: Store<'_>, (len,): (u32,)| {
+        host_call("rfile", "read-line");
         wit(read_line(&store.data().request, len))
     })?;
     let mut wfile = linker.instance(WFILE)?;
     wfile.func_wrap("write", |store: Store<'_>, (bytes,): (WasmList<u8>,)| {
+        host_call("wfile", "write");
         // The bytes stay where they are in the guest's memory.
         let bytes = bytes.as_le_slice(&store);
         wit(store.data().request.write(bytes))
     })?;
     wfile.func_wrap("flush", |store: Store<'_>, (): ()| {
+        host_call("wfile", "flush");
         wit(store.data().request.flush())
     })?;
     let mut request = linker.instance(REQUEST)?;
     request.func_wrap("client-address", |store: Store<'_>, (): ()| {
+        host_call("request", "client-address");
         Ok((store.data().request.client_address().to_string(),))
     })?;
     request.func_wrap("server-address", |store: Store<'_>, (): ()| {
+        host_call("request", "server-address");
         Ok((store.data().request.server_address().to_string(),))
     })?;
     request.func_wrap("transport", |store: Store<'_>, (): ()| {
+        host_call("request", "transport");
         Ok((match store.data().request.transport() {
             Transport::Tcp => WitTransport::Tcp,
             Transport::Udp => WitTransport::Udp,
@@ -102,13 +110,16 @@ pub(super) fn add_to_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> 
         },))
     })?;
     request.func_wrap("id", |store: Store<'_>, (): ()| {
+        host_call("request", "id");
         Ok((store.data().request.id(),))
     })?;
     request.func_wrap("set-timeout", |store: Store<'_>, (millis,): (u64,)| {
+        host_call("request", "set-timeout");
         store.data().request.set_timeout(millis);
         Ok(())
     })?;
     request.func_wrap("set-nodelay", |store: Store<'_>, (on,): (bool,)| {
+        host_call("request", "set-nodelay");
         // The interface has no error for it: a connection that has gone shows at the next write.
         let _ = store.data().request.set_nodelay(on);
         Ok(())

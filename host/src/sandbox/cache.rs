@@ -191,7 +191,7 @@ fn is_entry(name: &std::ffi::OsStr) -> bool {
 }
 
 /// Ours, and others have none of these rights.
-fn is_private(found: &fs::Metadata, rights: u32) -> bool {
+pub(crate) fn is_private(found: &fs::Metadata, rights: u32) -> bool {
     found.uid() == nix::unistd::geteuid().as_raw() && found.mode() & rights == 0
 }
 

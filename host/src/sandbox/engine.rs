@@ -76,7 +76,7 @@ impl Engines {
     }
 
     /// For serving: with a pool for `instances` at one time of what a handler requires, and with what
-    /// moves its epoch.
+    /// moves its epoch; with `coredumps` a trap takes note of what it leaves.
     ///
     /// # Errors
     ///
@@ -86,8 +86,11 @@ impl Engines {
         instances: u32,
         memory_limit: u64,
         ticker: Ticker,
+        coredumps: bool,
     ) -> wasmtime::Result<Engine> {
         let mut config = config();
+        // Compiled code is the same with it.
+        config.coredump_on_trap(coredumps);
         config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(
             required,
             instances,

@@ -22,6 +22,7 @@ use wasmtime_wasi::p2::{
 };
 
 use super::guest::Guest;
+use crate::events::host_call;
 
 /// The most that is read or written in one call, in bytes.
 const CHUNK: usize = 64 << 10;
@@ -40,6 +41,7 @@ fn read_via_stream(
     mut store: StoreContextMut<'_, Guest>,
     (descriptor, offset): (Resource<types::Descriptor>, Offset),
 ) -> Opened<DynInputStream> {
+    host_call("types", "[method]descriptor.read-via-stream");
     let table = store.data_mut().table();
     let file = match table.get(&descriptor)? {
         Descriptor::File(file) => file.file.clone(),
@@ -53,6 +55,7 @@ fn write_via_stream(
     store: StoreContextMut<'_, Guest>,
     (descriptor, offset): (Resource<types::Descriptor>, Offset),
 ) -> Opened<DynOutputStream> {
+    host_call("types", "[method]descriptor.write-via-stream");
     writer(store, &descriptor, Some(offset))
 }
 
@@ -60,6 +63,7 @@ fn append_via_stream(
     store: StoreContextMut<'_, Guest>,
     (descriptor,): (Resource<types::Descriptor>,),
 ) -> Opened<DynOutputStream> {
+    host_call("types", "[method]descriptor.append-via-stream");
     writer(store, &descriptor, None)
 }
 

@@ -16,6 +16,7 @@ use wiggle::GuestMemory;
 use super::guest::{Guest, HOSTCALL_FUEL, guest_memory, slice, slice_mut};
 use super::wait::{self, trap};
 use super::wasi::Descriptor;
+use crate::events::{host_call, host_call_of_several};
 use crate::recording::Clock;
 use crate::request::IoError;
 
@@ -134,6 +135,7 @@ fn fd_read(
     let Some(descriptor) = caller.data().descriptors.get(number(fd)) else {
         return wasmtime_wasi!(caller.fd_read(fd, iovs, count, read));
     };
+    host_call(MODULE, "fd_read");
     let (memory, guest) = guest_memory(&mut caller)?;
     let first = vectors(memory, iovs, count)?.first().copied();
     let (ptr, len) = first.unwrap_or((0, 0));
@@ -160,6 +162,7 @@ fn fd_write(
     let Some(descriptor) = caller.data().descriptors.get(number(fd)) else {
         return wasmtime_wasi!(caller.fd_write(fd, iovs, count, written));
     };
+    host_call(MODULE, "fd_write");
     let (memory, guest) = guest_memory(&mut caller)?;
     let mut total = 0;
     for (ptr, len) in vectors(memory, iovs, count)? {
@@ -214,6 +217,7 @@ fn path_open(
     fdflags: i32,
     opened: i32,
 ) -> wasmtime::Result<i32> {
+    let _called = host_call_of_several(MODULE, "path_open");
     let (memory, guest) = guest_memory(&mut caller)?;
     let name = slice(memory, path, path_len)?;
     if name.len() > PATH_MAX {
@@ -297,6 +301,7 @@ fn clock_time_get(
     _precision: i64,
     time: i32,
 ) -> wasmtime::Result<i32> {
+    host_call(MODULE, "clock_time_get");
     let (memory, guest) = guest_memory(&mut caller)?;
     let Some(now) = clock_now(guest, clock) else {
         return Ok(errno::INVAL);
@@ -317,6 +322,7 @@ fn clock_now(guest: &Guest, clock: i32) -> Option<u64> {
 
 /// Asks the kernel each time: a generator in this process would be the same in a forked child.
 fn random_get(mut caller: Caller<'_, Guest>, ptr: i32, len: i32) -> wasmtime::Result<i32> {
+    host_call(MODULE, "random_get");
     let (memory, guest) = guest_memory(&mut caller)?;
     for piece in slice_mut(memory, ptr, len)?.chunks_mut(64 << 10) {
         // A byte of randomness is some ten times the work of a byte that is copied.
@@ -330,5 +336,6 @@ fn random_get(mut caller: Caller<'_, Guest>, ptr: i32, len: i32) -> wasmtime::Re
 }
 
 fn proc_exit(_caller: Caller<'_, Guest>, code: i32) -> wasmtime::Result<()> {
+    host_call(MODULE, "proc_exit");
     Err(I32Exit(code).into())
 }

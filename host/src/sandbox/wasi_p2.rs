@@ -25,6 +25,7 @@ use super::network;
 use super::open_files;
 use super::recorded_files::Place;
 use super::wait::{self, trap};
+use crate::events::host_call;
 use crate::recording::Clock;
 use crate::request::{IoError, Request};
 
@@ -215,6 +216,7 @@ fn open_at(
         types::DescriptorFlags,
     ),
 ) -> wasmtime::Result<(Result<Resource<types::Descriptor>, types::ErrorCode>,)> {
+    host_call("types", "[method]descriptor.open-at");
     let request = store.data().request.clone();
     if !store.data_mut().open_files.has_room() {
         // 0.2 has no name of its own for EMFILE.

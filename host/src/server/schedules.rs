@@ -114,6 +114,7 @@ impl RequestHandler for Handler {
         Handled {
             result: Ok(()),
             memory_peak: 0,
+            coredump: None,
         }
     }
 }

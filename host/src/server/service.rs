@@ -12,6 +12,7 @@ use crate::address::Transport;
 use crate::admission::Admission;
 use crate::concurrency::{Counting, Lost};
 use crate::config::{AdmissionOptions, Limits};
+use crate::coredump::Coredumps;
 use crate::events::{self, RequestEnded};
 use crate::handler::{Ended, Failure, Handled, RequestHandler, panic_text};
 use crate::outcome::Outcome;
@@ -26,6 +27,7 @@ pub(crate) struct Service {
     limits: Limits,
     linger: Duration,
     counters: Counting,
+    coredumps: Option<Coredumps>,
     pub(super) hooks: Arc<dyn ServerHooks>,
     pub(super) admission: Admission,
     recorder: Option<Recorder>,
@@ -46,6 +48,7 @@ impl Service {
             limits,
             linger,
             counters: Counting::default(),
+            coredumps: None,
             hooks,
             admission: Admission::new(AdmissionOptions::default()),
             recorder: None,
@@ -67,6 +70,12 @@ impl Service {
     /// Numbers its requests together with the other processes of the service.
     pub(crate) fn counted_in(mut self, counters: Counting) -> Self {
         self.counters = counters;
+        self
+    }
+
+    /// Keeps what traps leave.
+    pub(crate) fn keeping(mut self, coredumps: Option<Coredumps>) -> Self {
+        self.coredumps = coredumps;
         self
     }
 
@@ -109,12 +118,23 @@ impl Service {
             .read()
             .unwrap_or_else(PoisonError::into_inner)
             .clone();
-        let handled = catch_unwind(AssertUnwindSafe(|| handler.finish_request(&request)))
+        let mut handled = catch_unwind(AssertUnwindSafe(|| handler.finish_request(&request)))
             .unwrap_or_else(|panic| Handled {
                 result: Err(Failure::Host(format!("panic: {}", panic_text(&*panic)))),
                 memory_peak: 0,
+                coredump: None,
             });
-        let ended = end_request(&request, handled);
+        let coredump = handled.coredump.take();
+        let mut ended = end_request(&request, handled);
+        // What shutdown has cut has not failed.
+        let dumped = self
+            .coredumps
+            .as_ref()
+            .zip(coredump)
+            .filter(|_| ended.outcome != Outcome::Cut);
+        ended.coredump = dumped
+            .as_ref()
+            .map(|(folder, _)| folder.file(&self.name, request.id()));
         // Whoever sees the connection close finds the event in the log.
         let recorder = self.recorder.as_ref();
         let record = recorder.and_then(|r| r.name(&self.name, &request, ended.outcome));
@@ -130,6 +150,10 @@ impl Service {
             let digest = handler.digest();
             recorder.keep(record, &self.name, &self.limits, digest, &request, &ended);
         }
+        // The client has its reply, and its end: nobody waits for the dump.
+        if let (Some((folder, dump)), Some(file)) = (dumped, &ended.coredump) {
+            folder.keep(dump, file);
+        }
         close_request(request);
         ended
     }
@@ -143,6 +167,7 @@ impl Service {
             memory_peak: 0,
             log_dropped: 0,
             detail: Some(format!("no thread or process is to be had: {error}")),
+            coredump: None,
         };
         self.log(request, &ended, None);
         request.shutdown_request();
@@ -173,6 +198,7 @@ impl Service {
             log_dropped: 0,
             detail: Some(&lost.detail),
             record: None,
+            coredump: None,
         });
     }
 
@@ -191,6 +217,7 @@ impl Service {
             log_dropped: ended.log_dropped,
             detail: ended.detail.as_deref(),
             record,
+            coredump: ended.coredump.as_deref(),
         });
     }
 }
@@ -229,6 +256,7 @@ fn end_request(request: &Request, handled: Handled) -> Ended {
         memory_peak: handled.memory_peak,
         log_dropped: log.dropped(),
         detail,
+        coredump: None,
     }
 }
 

@@ -85,6 +85,7 @@ impl RequestHandler for Handler {
         Handled {
             result: Ok(()),
             memory_peak: 0,
+            coredump: None,
         }
     }
 }

@@ -14,6 +14,7 @@ use super::sockets::Sockets;
 use super::{Ended, Message, ServeArgs, listening};
 use crate::concurrency::{Concurrency, Process, Serial, Threads};
 use crate::config::ConcurrencyKind;
+use crate::coredump::Coredumps;
 use crate::handler::WasmHandler;
 use crate::recording::Keeper;
 use crate::sandbox::THREAD_STACK;
@@ -46,7 +47,9 @@ impl InProcess {
             args.service.linger.into(),
             Arc::new(DefaultHooks),
         );
-        let service = Arc::new(service.admitting(&args.admission).recorded_by(recorder));
+        let coredumps = Coredumps::open(&args.coredump)?;
+        let service = service.admitting(&args.admission);
+        let service = Arc::new(service.recorded_by(recorder).keeping(coredumps));
         let serving = service.clone();
         let process: Arc<Process> = Arc::new(move |request, told| {
             serving.process_request_thread(request, told);

@@ -37,12 +37,14 @@ impl Loading {
     /// Starts reading; each result is a message.
     pub(super) fn start(
         args: &HandlerArgs,
+        coredumps: bool,
         concurrency: ConcurrencyKind,
         in_flight: u32,
         harden: Harden,
         messages: Sender<Message>,
     ) -> anyhow::Result<Self> {
         let mut loader = args.loader(in_flight)?;
+        loader.coredumps = coredumps;
         let forks = concurrency == ConcurrencyKind::Fork;
         if forks {
             loader = loader.for_children();

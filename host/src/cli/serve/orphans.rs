@@ -111,5 +111,6 @@ fn lost(service: &str, orphan: &Orphan, detail: &str) {
         log_dropped: 0,
         detail: Some(detail),
         record: None,
+        coredump: None,
     });
 }

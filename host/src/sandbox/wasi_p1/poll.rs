@@ -9,7 +9,8 @@ use wiggle::GuestMemory;
 use super::super::guest::{Guest, guest_memory, slice, slice_mut};
 use super::super::wait::{self, trap};
 use super::super::wasi::Descriptor;
-use super::{clock_now, errno};
+use super::{MODULE, clock_now, errno};
+use crate::events::host_call_of_several;
 use crate::request::{IoError, Request};
 
 /// Sizes of preview 1's `subscription` and `event`, in bytes.
@@ -48,6 +49,7 @@ pub(super) fn poll_oneoff(
     count: i32,
     stored: i32,
 ) -> wasmtime::Result<i32> {
+    let _called = host_call_of_several(MODULE, "poll_oneoff");
     let count = count.cast_unsigned();
     if count == 0 || count > MOST {
         return Ok(errno::INVAL);
