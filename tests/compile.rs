@@ -145,3 +145,17 @@ fn a_compiler_that_is_killed_is_an_error_and_no_more() {
     assert!(detail.contains("SIGKILL"), "{detail}");
     assert_eq!(server.ask("after"), b"after");
 }
+
+#[test]
+fn limits_that_the_program_has_itself_hold_for_its_compiler() {
+    let under = |blocks: u32| {
+        let limited = format!("ulimit -f {blocks}; exec \"$@\"");
+        Serve::new(handler("echo"))
+            .with("--cache off")
+            .through(&["bash", "-c", &limited, "bash"])
+    };
+    // In blocks of 1 KiB.
+    assert_eq!(under(20_000).start().ask("x"), b"x");
+    let words = ["--compile-memory"];
+    under(1).run_to_end().is_an_error(1, &words);
+}

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use nix::libc;
 use nix::poll::PollFlags;
-use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use wasmtime::Engine;
 
 use super::this_program::{take, this_program};
@@ -256,7 +256,9 @@ fn read(stderr: &mut ChildStderr, words: &mut Vec<u8>) -> io::Result<usize> {
 fn hold(memory: Option<u64>) -> io::Result<()> {
     if let Some(memory) = memory {
         for resource in [Resource::RLIMIT_DATA, Resource::RLIMIT_FSIZE] {
-            setrlimit(resource, memory, memory)?;
+            // What we have been given ourselves cannot be raised any more.
+            let (_, most) = getrlimit(resource)?;
+            setrlimit(resource, memory.min(most), memory.min(most))?;
         }
     }
     setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
