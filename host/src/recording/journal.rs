@@ -104,7 +104,8 @@ impl Journal {
         Journal {
             started: Instant::now(),
             tape: Mutex::new(Tape {
-                events: Vec::new(),
+                // A short request has some six.
+                events: Vec::with_capacity(8),
                 room,
                 dropped: 0,
             }),
