@@ -46,6 +46,7 @@ mod parity;
 mod pointers;
 mod races;
 mod record;
+mod record_bounds;
 mod reload;
 mod replay;
 mod replay_differs;
