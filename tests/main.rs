@@ -49,6 +49,7 @@ mod pointers;
 mod profile;
 mod races;
 mod record;
+mod record_bounds;
 mod reload;
 mod replay;
 mod replay_differs;

@@ -1,15 +1,15 @@
 //! A recorded request runs again, offline, with the same results of the host: whatever it was, it does the same.
 
 use crate::harness::{
-    CONCURRENCIES, Client, Op, Recording, Serve, Server, Transport, guest, guest_component,
-    handler, handler_component, script, test_recordings, wat,
+    CONCURRENCIES, Op, Recording, Serve, Server, Transport, guest, guest_component, handler,
+    handler_component, script, test_recordings, wat,
 };
 use Op::{
     ClientAddress, Exit, Fail, Flush, GrowMemory, Id, Print, PrintError, Read, ReadLine, Return,
     ServerAddress, SetTimeout, Sleep, Spin, Trap, Write, WriteMany,
 };
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
@@ -372,35 +372,4 @@ fn arguments_and_environment_are_what_they_were() {
         .start();
     assert_eq!(server.ask("arguments\n"), b"one\ntwo words\n");
     the_one(&mut server, "ok").replays_the_same();
-}
-
-/// One recording, made while eight clients ask at once, a thousand times in one suite.
-#[test]
-fn a_recording_made_under_threads_replays_a_thousand_times_out_of_a_thousand() {
-    let probe = guest_component("probe");
-    let mut server = serve(&probe, "threads").start();
-    thread::scope(|scope| {
-        for _ in 0..8 {
-            scope.spawn(|| {
-                for question in ["random\n", "clocks\n", "sleep 5\n", "echo\nhello\n"] {
-                    Client::connect(&server.address()).ask(question);
-                }
-            });
-        }
-    });
-    let recorded = server.recorded();
-    assert_eq!(recorded.len(), 32);
-    for question in ["random", "clocks", "sleep", "echo"] {
-        let last = recorded.iter().rev();
-        let mut of_it = last.filter(|recording| recording.text("received").starts_with(question));
-        let one = of_it.next().expect("a recording of each");
-        let suite = tempfile::tempdir().unwrap();
-        let file: PathBuf = suite.path().join("thousand.jsonl");
-        fs::write(&file, one.to_file_text().repeat(1000)).unwrap();
-        let tested = test_recordings(suite.path(), &probe, "--jobs 8");
-        let text = tested.text();
-        let summary = text.lines().last();
-        let expected = "1000 recordings: 1000 passed, 0 failed";
-        assert_eq!(summary, Some(expected), "{}", tested.stderr);
-    }
 }

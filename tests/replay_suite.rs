@@ -1,9 +1,12 @@
 //! `sandsock test`: a folder of recordings is a suite, whatever a person has made of its files.
 
-use crate::harness::{Op, Recording, Serve, handler, replay, script, test_recordings, wat};
+use crate::harness::{
+    Client, Op, Recording, Serve, guest_component, handler, replay, script, test_recordings, wat,
+};
 use Op::{Return, Trap, Write};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::thread;
 use tempfile::TempDir;
 
 /// Recordings of `script.wat`: two successes in one file, and a failure.
@@ -321,5 +324,39 @@ fn numbers_beyond_reason_end_a_replay_in_order() {
         let replayed = replay(&file, &wat("script"));
         assert!(replayed.code <= 1, "{to}: {replayed:?}");
         assert!(!replayed.stderr.contains("panicked"), "{to}: {replayed:?}");
+    }
+}
+
+/// One recording, made while eight clients ask at once, a thousand times in one suite.
+#[test]
+fn a_recording_made_under_threads_replays_a_thousand_times_out_of_a_thousand() {
+    let probe = guest_component("probe");
+    let mut server = Serve::new(&probe)
+        .with("--concurrency threads")
+        .recording("all")
+        .start();
+    thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                for question in ["random\n", "clocks\n", "sleep 5\n", "echo\nhello\n"] {
+                    Client::connect(&server.address()).ask(question);
+                }
+            });
+        }
+    });
+    let recorded = server.recorded();
+    assert_eq!(recorded.len(), 32);
+    for question in ["random", "clocks", "sleep", "echo"] {
+        let last = recorded.iter().rev();
+        let mut of_it = last.filter(|recording| recording.text("received").starts_with(question));
+        let one = of_it.next().expect("a recording of each");
+        let suite = tempfile::tempdir().unwrap();
+        let file: PathBuf = suite.path().join("thousand.jsonl");
+        fs::write(&file, one.to_file_text().repeat(1000)).unwrap();
+        let tested = test_recordings(suite.path(), &probe, "--jobs 8");
+        let text = tested.text();
+        let summary = text.lines().last();
+        let expected = "1000 recordings: 1000 passed, 0 failed";
+        assert_eq!(summary, Some(expected), "{}", tested.stderr);
     }
 }

@@ -15,6 +15,7 @@ mod player;
 #[cfg(test)]
 mod properties;
 mod recorder;
+mod waiting;
 
 use std::time::Duration;
 
@@ -24,7 +25,7 @@ pub(crate) use bytes::Bytes;
 pub(crate) use compare::differences;
 pub(crate) use folders::restore;
 pub(crate) use journal::{Clock, Fail, Journal};
-pub(crate) use keeper::{Content, Keeper, Kept, prepare_folder};
+pub(crate) use keeper::{Keeper, Kept, prepare_folder};
 pub(crate) use recorder::{Recorder, Sink, is_file_name, recording};
 
 use crate::config::Limits;
@@ -275,12 +276,6 @@ impl Recording {
             ));
         }
         notes
-    }
-
-    /// About what it takes in memory, in bytes.
-    pub(crate) fn size(&self) -> usize {
-        let events = self.events.iter().map(|timed| timed.event.size());
-        size_of::<Self>() + events.sum::<usize>()
     }
 
     /// The limit that stopped the handler while it computed, and the CPU time that it had used by then: no event has

@@ -38,7 +38,7 @@ impl Recording {
 
     /// Its bytes as a file.
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = Vec::new();
+        let mut bytes = Vec::with_capacity(1024);
         // A vector takes all that is written to it.
         let _ = self.write(&mut bytes);
         bytes

@@ -106,7 +106,8 @@ impl Journal {
         Journal {
             started: Instant::now(),
             tape: Mutex::new(Tape {
-                events: Vec::new(),
+                // A short request has some six.
+                events: Vec::with_capacity(8),
                 room,
                 room_to_send: room / 2,
                 dropped: 0,

@@ -7,23 +7,16 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use super::Sink;
 use super::recorder::{file_name, is_file_name};
-use super::{Recording, Sink};
+use super::waiting::{Batch, Waiting};
 use crate::config::RecordOptions;
 use crate::events;
 use crate::request::lock;
-
-/// Recordings that wait to be written, and bytes in them; more are lost.
-const WAITING: usize = 4096;
-const WAITING_BYTES: usize = 64 << 20;
-
-/// Who writes gathers for so long what else comes: to wake it for each recording would cost requests more than
-/// recording them does.
-const GATHERING: Duration = Duration::from_millis(5);
 
 /// Successes that are written at once, in bytes.
 const AT_ONCE: usize = 256 << 10;
@@ -76,92 +69,14 @@ pub(crate) fn prepare_folder(folder: &Path) -> Result<(), KeeperError> {
 pub(crate) struct Kept {
     /// The name of its file; none of a success, which has no file of its own.
     pub(crate) name: Option<String>,
-    pub(crate) content: Content,
-}
-
-pub(crate) enum Content {
-    Recording(Box<Recording>),
-    /// From another process, as it is to be in the file.
-    Bytes(Vec<u8>),
-}
-
-impl Kept {
-    /// About what it takes while it waits.
-    fn size(&self) -> usize {
-        match &self.content {
-            Content::Recording(recording) => recording.size(),
-            Content::Bytes(bytes) => bytes.len(),
-        }
-    }
+    pub(crate) bytes: Vec<u8>,
 }
 
 /// Writes recordings into a folder.
 pub(crate) struct Keeper {
-    queue: Arc<Queue>,
+    waiting: Arc<Waiting>,
     lost: AtomicU64,
     thread: Mutex<Option<JoinHandle<()>>>,
-}
-
-/// Between requests and who writes.
-#[derive(Default)]
-struct Queue {
-    state: Mutex<Waiting>,
-    changed: Condvar,
-}
-
-#[derive(Default)]
-struct Waiting {
-    kept: Vec<Kept>,
-    bytes: usize,
-    /// Who writes sleeps until something comes.
-    is_idle: bool,
-    /// Nothing comes any more.
-    is_finished: bool,
-}
-
-impl Queue {
-    /// Whether there is room for it.
-    fn push(&self, kept: Kept) -> bool {
-        let size = kept.size();
-        let mut state = lock(&self.state);
-        let is_full = state.kept.len() >= WAITING || state.bytes + size > WAITING_BYTES;
-        if is_full || state.is_finished {
-            return false;
-        }
-        state.kept.push(kept);
-        state.bytes += size;
-        if std::mem::take(&mut state.is_idle) || state.kept.len() == WAITING / 2 {
-            self.changed.notify_one();
-        }
-        true
-    }
-
-    fn finish(&self) {
-        lock(&self.state).is_finished = true;
-        self.changed.notify_one();
-    }
-
-    /// All that has come, once something has; nothing at the end.
-    fn next(&self) -> Vec<Kept> {
-        let wait = |state, time| {
-            let waited = self.changed.wait_timeout(state, time);
-            waited.unwrap_or_else(PoisonError::into_inner).0
-        };
-        let mut state = lock(&self.state);
-        while state.kept.is_empty() && !state.is_finished {
-            state.is_idle = true;
-            state = self
-                .changed
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
-        }
-        state.is_idle = false;
-        if !state.is_finished && state.kept.len() < WAITING / 2 {
-            state = wait(state, GATHERING);
-        }
-        state.bytes = 0;
-        std::mem::take(&mut state.kept)
-    }
 }
 
 impl Keeper {
@@ -171,14 +86,14 @@ impl Keeper {
     ///
     /// The folder cannot be read, or no thread is to be had.
     pub(crate) fn start(folder: &Path, options: &RecordOptions) -> io::Result<Self> {
-        let queue = Arc::<Queue>::default();
+        let waiting = Arc::<Waiting>::default();
         let mut folder = Folder::new(folder, options)?;
-        let waiting = queue.clone();
+        let writing = waiting.clone();
         let thread = thread::Builder::new()
             .name("recordings".to_owned())
-            .spawn(move || folder.write_all(&waiting))?;
+            .spawn(move || folder.write_all(&writing))?;
         Ok(Keeper {
-            queue,
+            waiting,
             lost: AtomicU64::new(0),
             thread: Mutex::new(Some(thread)),
         })
@@ -186,7 +101,7 @@ impl Keeper {
 
     /// Writes what is left.
     pub(crate) fn finish(&self) {
-        self.queue.finish();
+        self.waiting.finish();
         if let Some(thread) = lock(&self.thread).take() {
             // Where it panicked that was told.
             let _ = thread.join();
@@ -196,7 +111,7 @@ impl Keeper {
 
 impl Sink for Keeper {
     fn keep(&self, kept: Kept) {
-        if !self.queue.push(kept) {
+        if !self.waiting.push(kept) {
             let lost = self.lost.fetch_add(1, Relaxed) + 1;
             if lost.is_power_of_two() {
                 events::warning(&format!(
@@ -245,47 +160,25 @@ impl Folder {
         })
     }
 
-    fn write_all(&mut self, queue: &Queue) {
-        loop {
-            let kept = queue.next();
-            if kept.is_empty() {
-                return;
-            }
-            self.write(kept);
+    fn write_all(&mut self, waiting: &Waiting) {
+        let mut batch = Batch::default();
+        while waiting.next(&mut batch) {
+            self.write(&batch);
         }
     }
 
     /// A file for each failure, and successes with one write for many.
-    fn write(&mut self, all: Vec<Kept>) {
-        let mut successes = Vec::new();
-        let mut count = 0;
-        for Kept { name, content } in all {
-            let bytes = match content {
-                Content::Recording(recording) => recording.to_bytes(),
-                Content::Bytes(bytes) => bytes,
-            };
-            if bytes.len() as u64 > self.most_bytes {
-                self.failed(
-                    1,
-                    &io::Error::other("one alone is larger than --record-size"),
-                );
-                continue;
+    fn write(&mut self, batch: &Batch) {
+        for (name, bytes) in &batch.failures {
+            if let Err(error) = self.write_file(name, bytes) {
+                self.failed(1, &error);
             }
-            if let Some(name) = name {
-                if let Err(error) = self.write_file(name, &bytes) {
-                    self.failed(1, &error);
-                }
-                continue;
-            }
-            if successes.len() + bytes.len() > AT_ONCE.min(self.largest()) {
-                self.append(count, &successes);
-                successes.clear();
-                count = 0;
-            }
-            successes.extend_from_slice(&bytes);
-            count += 1;
         }
-        self.append(count, &successes);
+        for (count, bytes) in batch.pieces(AT_ONCE.min(self.largest())) {
+            if let Err(error) = self.append(bytes) {
+                self.failed(count, &error);
+            }
+        }
     }
 
     /// How large a file of many becomes, in bytes.
@@ -294,30 +187,22 @@ impl Folder {
     }
 
     /// A file of its own. Whoever reads sees the whole of it or none.
-    fn write_file(&mut self, name: String, bytes: &[u8]) -> io::Result<()> {
-        self.make_room(1, bytes.len());
+    fn write_file(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        self.make_room(1, bytes.len())?;
         let mut file = tempfile::Builder::new()
             .prefix(UNFINISHED)
             .tempfile_in(&self.path)?;
         file.write_all(bytes)?;
-        file.persist(self.path.join(&name))?;
-        self.kept.push_back((name, bytes.len() as u64));
+        file.persist(self.path.join(name))?;
+        self.kept.push_back((name.to_owned(), bytes.len() as u64));
         self.bytes += bytes.len() as u64;
         Ok(())
     }
 
-    fn append(&mut self, count: u64, bytes: &[u8]) {
-        if count > 0
-            && let Err(error) = self.try_append(bytes)
-        {
-            self.failed(count, &error);
-        }
-    }
-
-    fn try_append(&mut self, bytes: &[u8]) -> io::Result<()> {
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         let largest = self.largest() as u64;
         self.open.take_if(|(_, size)| *size > largest);
-        self.make_room(usize::from(self.open.is_none()), bytes.len());
+        self.make_room(usize::from(self.open.is_none()), bytes.len())?;
         // The oldest file, which had to go, can have been the open one.
         if self.open.is_none() {
             let name = file_name("ok", None);
@@ -345,8 +230,11 @@ impl Folder {
     }
 
     /// The oldest go until there is room for so many more files and bytes.
-    fn make_room(&mut self, files: usize, bytes: usize) {
+    fn make_room(&mut self, files: usize, bytes: usize) -> io::Result<()> {
         let bytes = bytes as u64;
+        if bytes > self.most_bytes {
+            return Err(io::Error::other("one alone is larger than --record-size"));
+        }
         while self.kept.len() + files > self.most || self.bytes + bytes > self.most_bytes {
             let Some((name, size)) = self.kept.pop_front() else {
                 break;
@@ -358,6 +246,7 @@ impl Folder {
             let _ = fs::remove_file(self.path.join(name));
             self.bytes -= size;
         }
+        Ok(())
     }
 
     fn failed(&mut self, count: u64, error: &io::Error) {

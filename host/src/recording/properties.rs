@@ -157,6 +157,26 @@ proptest! {
     }
 
     #[test]
+    fn a_file_of_which_some_bytes_were_changed_is_read_or_refused(
+        events in vec(event(), 0..6),
+        changes in vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+    ) {
+        let mut file = of(events).to_bytes();
+        for (place, byte) in changes {
+            let place = place.index(file.len());
+            file[place] = byte;
+        }
+        for recording in Recording::read_all(&*file).unwrap_or_default() {
+            // What is read can be played and written.
+            let mut player = Player::new(&recording.events);
+            let _ = received(&mut player, 7);
+            let _ = (player.send(9), player.flush(), player.clock(Clock::Wall, 1), player.ready());
+            let again = Recording::read_all(&*recording.to_bytes()).unwrap();
+            prop_assert_eq!(&again[0].events, &recording.events);
+        }
+    }
+
+    #[test]
     fn input_is_the_same_in_buffers_of_any_size(
         pieces in vec(vec(any::<u8>(), 1..20), 0..6),
         size in 1_usize..30,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::keeper::{Content, Kept};
+use super::keeper::Kept;
 use super::{End, HandlerFile, Header, Journal, Recording, VERSION};
 use crate::config::{Limits, RecordWhen};
 use crate::handler::Ended;
@@ -71,8 +71,8 @@ impl Recorder {
             ..self.handler.clone()
         };
         let recording = recording(journal, service, limits, handler, request, ended);
-        let content = Content::Recording(Box::new(recording));
-        self.sink.keep(Kept { name, content });
+        let bytes = recording.to_bytes();
+        self.sink.keep(Kept { name, bytes });
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::tell;
 use crate::concurrency::Table;
-use crate::recording::{Content, Kept, Sink, is_file_name};
+use crate::recording::{Kept, Sink, is_file_name};
 
 /// What the first byte of a message with a piece says.
 pub(in crate::cli) const PIECE: u8 = 4;
@@ -37,13 +37,9 @@ pub(super) struct ToSupervisor {
 
 impl Sink for ToSupervisor {
     fn keep(&self, kept: Kept) {
-        let bytes = match kept.content {
-            Content::Recording(recording) => recording.to_bytes(),
-            Content::Bytes(bytes) => bytes,
-        };
         let child = std::process::id().to_le_bytes();
         let name = kept.name.unwrap_or_default();
-        let whole = [name.as_bytes(), b"\n", &bytes].concat();
+        let whole = [name.as_bytes(), b"\n", &kept.bytes].concat();
         let count = whole.len().div_ceil(LENGTH);
         for (number, piece) in whole.chunks(LENGTH).enumerate() {
             let mut place = 0;
@@ -97,7 +93,7 @@ impl Pieces {
         let name = str::from_utf8(&whole[..end]).ok()?;
         (name.is_empty() || is_file_name(name)).then(|| Kept {
             name: (!name.is_empty()).then(|| name.to_owned()),
-            content: Content::Bytes(whole[end + 1..].to_vec()),
+            bytes: whole[end + 1..].to_vec(),
         })
     }
 
@@ -127,10 +123,7 @@ mod tests {
 
     fn whole(text: &[u8]) -> Option<(Option<String>, Vec<u8>)> {
         let kept = Pieces::default().add(&piece(FIRST | LAST, 7, text))?;
-        match kept.content {
-            Content::Bytes(bytes) => Some((kept.name, bytes)),
-            Content::Recording(_) => None,
-        }
+        Some((kept.name, kept.bytes))
     }
 
     const NAME: &str = "20260101T000000-echo-7.jsonl";
@@ -143,10 +136,10 @@ mod tests {
         assert!(pieces.add(&piece(0, 1, b"\na")).is_none());
         let second = pieces.add(&piece(LAST, 2, b"two")).expect("it is whole");
         assert_eq!(second.name, None);
-        assert!(matches!(second.content, Content::Bytes(bytes) if bytes == b"of two"));
+        assert_eq!(second.bytes, b"of two");
         let first = pieces.add(&piece(LAST, 1, b"b")).expect("it is whole");
         assert_eq!(first.name.as_deref(), Some(NAME));
-        assert!(matches!(first.content, Content::Bytes(bytes) if bytes == b"ab"));
+        assert_eq!(first.bytes, b"ab");
         assert_eq!((pieces.begun.len(), pieces.waiting), (0, 0));
     }
 
@@ -220,6 +213,6 @@ mod tests {
         let new = pieces
             .add(&piece(FIRST | LAST, 1, b"\nnew"))
             .expect("it is whole");
-        assert!(matches!(new.content, Content::Bytes(bytes) if bytes == b"new"));
+        assert_eq!(new.bytes, b"new");
     }
 }

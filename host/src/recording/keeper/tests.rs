@@ -14,8 +14,14 @@ fn options(most: u32, size: u64) -> RecordOptions {
 fn kept(name: Option<&str>, length: usize) -> Kept {
     Kept {
         name: name.map(str::to_owned),
-        content: Content::Bytes(vec![b'x'; length]),
+        bytes: vec![b'x'; length],
     }
+}
+
+fn batch(name: Option<&str>, length: usize) -> Batch {
+    let mut batch = Batch::default();
+    batch.push(kept(name, length));
+    batch
 }
 
 fn file(number: usize) -> String {
@@ -47,14 +53,14 @@ fn the_oldest_go_and_what_is_not_ours_stays() {
     }
     let mut folder = Folder::new(dir.path(), &options(2, 1 << 20)).unwrap();
     for number in 0..5 {
-        folder.write(vec![kept(Some(&file(number)), 10)]);
+        folder.write(&batch(Some(&file(number)), 10));
     }
     let expected = [others[0].to_owned(), file(3), file(4), others[1].to_owned()];
     assert_eq!(names(dir.path()), expected);
     // A server that is started later counts what it finds, and what one that was killed has left.
     fs::write(dir.path().join(".sandsock-left"), "half").unwrap();
     let mut folder = Folder::new(dir.path(), &options(2, 1 << 20)).unwrap();
-    folder.write(vec![kept(Some(&file(6)), 10)]);
+    folder.write(&batch(Some(&file(6)), 10));
     let expected = [others[0].to_owned(), file(4), file(6), others[1].to_owned()];
     assert_eq!(names(dir.path()), expected);
 }
@@ -67,7 +73,7 @@ fn no_mix_of_recordings_is_larger_or_more_than_allowed() {
         for number in 0..300 {
             let name = file(number);
             let name = (number % 7 == 0).then_some(&*name);
-            folder.write(vec![kept(name, 1 + 37 * number % 200)]);
+            folder.write(&batch(name, 1 + 37 * number % 200));
             let there = names(dir.path()).len();
             assert!(there <= most as usize, "{most} {largest}: {there} files");
             assert!(size(dir.path()) <= largest, "{most} {largest}");
@@ -82,7 +88,7 @@ fn successes_share_a_file_until_it_is_large() {
     let dir = tempfile::tempdir().unwrap();
     let mut folder = Folder::new(dir.path(), &options(1000, 80_000)).unwrap();
     for _ in 0..50 {
-        folder.try_append(&[b'x'; 1000]).unwrap();
+        folder.append(&[b'x'; 1000]).unwrap();
     }
     let there = names(dir.path());
     assert!((4..=6).contains(&there.len()), "{there:?}");
@@ -103,8 +109,8 @@ fn successes_share_a_file_until_it_is_large() {
 fn one_that_is_larger_than_all_may_be_is_lost_alone() {
     let dir = tempfile::tempdir().unwrap();
     let mut folder = Folder::new(dir.path(), &options(10, 100)).unwrap();
-    folder.write(vec![kept(Some(&file(1)), 60)]);
-    folder.write(vec![kept(Some(&file(2)), 101)]);
+    folder.write(&batch(Some(&file(1)), 60));
+    folder.write(&batch(Some(&file(2)), 101));
     assert!(folder.told.is_some(), "it is said");
     assert_eq!(names(dir.path()), [file(1)]);
 }
@@ -116,11 +122,11 @@ fn a_folder_that_vanishes_loses_recordings_and_is_used_again() {
     prepare_folder(&place).unwrap();
     let mut folder = Folder::new(&place, &options(10, 1 << 20)).unwrap();
     fs::remove_dir(&place).unwrap();
-    assert!(folder.write_file(file(1), b"x").is_err());
-    assert!(folder.try_append(b"x").is_err());
+    assert!(folder.write_file(&file(1), b"x").is_err());
+    assert!(folder.append(b"x").is_err());
     prepare_folder(&place).unwrap();
-    folder.write(vec![kept(Some(&file(2)), 10)]);
-    folder.try_append(b"x").unwrap();
+    folder.write(&batch(Some(&file(2)), 10));
+    folder.append(b"x").unwrap();
     assert_eq!(names(&place).len(), 2);
 }
 
