@@ -40,12 +40,12 @@ pub(crate) fn differences(recorded: &Recording, replayed: &Recording) -> Vec<Str
             true => format!("datagram {}", number + 1),
             false => "answer".to_owned(),
         };
-        // Of a long one the recording has the beginning, and how long it was.
-        let known = match was.length > was.bytes.len() as u64 {
-            true => &is.bytes[..is.bytes.len().min(was.bytes.len())],
-            false => &is.bytes,
+        // Of a long one recordings have the beginning, and how long it was.
+        let known = match was.is_cut() || is.is_cut() {
+            true => was.bytes.len().min(is.bytes.len()),
+            false => usize::MAX,
         };
-        let differs = difference(&what, &was.bytes, known);
+        let differs = difference(&what, was.beginning(known), is.beginning(known));
         if differs.is_none() && was.length != is.length {
             found.push(format!(
                 "{what}: was {} bytes long, is {}",
@@ -76,6 +76,16 @@ struct Sent {
     /// All of it, or its beginning.
     bytes: Vec<u8>,
     length: u64,
+}
+
+impl Sent {
+    fn is_cut(&self) -> bool {
+        self.length > self.bytes.len() as u64
+    }
+
+    fn beginning(&self, length: usize) -> &[u8] {
+        &self.bytes[..length.min(self.bytes.len())]
+    }
 }
 
 /// What was sent: as packets, or all of it.

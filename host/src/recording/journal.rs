@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::bytes::Bytes;
 use super::player::Player;
 use super::{Event, Printed, Recording, Timed};
+use crate::config::RECORDED;
 use crate::outcome::Outcome;
 use crate::request::{IoError, LogStream, lock};
 
@@ -122,7 +123,8 @@ impl Journal {
         Journal {
             player: Some(Mutex::new(Player::new(&recording.events))),
             stopped: recording.stopped(),
-            ..Journal::recording(usize::MAX)
+            // With as much room as it had: a handler may write for ever now.
+            ..Journal::recording(RECORDED)
         }
     }
 

@@ -391,3 +391,26 @@ fn packets_are_compared_one_by_one() {
     let found = differences(&packets(&["ab"]), &packets(&["a", "b"]));
     assert_eq!(found[0], "datagrams: were 1, are 2");
 }
+
+#[test]
+fn of_a_long_answer_the_beginning_and_the_length_are_compared() {
+    let sent = |bytes: &[u8], more: u64| {
+        of(vec![
+            Event::Sent(Bytes(bytes.to_vec())),
+            Event::SentMore(more),
+        ])
+    };
+    let recorded = sent(b"abcd", 10);
+    assert_eq!(differences(&recorded, &sent(b"abcd", 10)), [""; 0]);
+    // In other pieces there is room for more or less of it.
+    assert_eq!(differences(&recorded, &sent(b"ab", 12)), [""; 0]);
+    let whole = of(vec![Event::Sent(Bytes(b"abcdefghijklmn".to_vec()))]);
+    assert_eq!(differences(&recorded, &whole), [""; 0]);
+    let longer = differences(&recorded, &sent(b"abcd", 11));
+    assert_eq!(longer, ["answer: was 14 bytes long, is 15"]);
+    let other = differences(&recorded, &sent(b"abX", 11));
+    assert!(
+        other[0].starts_with("answer: differs from byte 2"),
+        "{other:?}"
+    );
+}
