@@ -299,7 +299,7 @@ fn numbers_beyond_reason_end_a_replay_in_order() {
         ),
         (
             "{\"at\":",
-            format!("{{\"at\":1,\"ready\":[4294967295]}}\n{{\"at\":"),
+            "{\"at\":1,\"ready\":[4294967295]}\n{\"at\":".to_owned(),
         ),
         ("\"client\":\"", "\"client\":\"\\u0000/@x ".to_owned()),
         (
