@@ -3,9 +3,9 @@
 //! A dump has a client's data in it, so it is for who serves alone. It is written once the connection has ended, and
 //! what cannot be written costs the dump and nothing else.
 
-use std::fs::{self, DirBuilder, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Duration, SystemTime};
@@ -16,8 +16,8 @@ use nix::unistd::{UnlinkatFlags, unlinkat};
 use crate::config::CoredumpOptions;
 use crate::events;
 use crate::handler::CoreDump;
+use crate::private::make_private;
 use crate::request::lock;
-use crate::sandbox::is_private;
 
 /// Why a folder is not used.
 #[derive(Debug, thiserror::Error)]
@@ -50,13 +50,8 @@ impl Coredumps {
             folder: folder.to_owned(),
             problem,
         };
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(folder)
-            .map_err(|error| fail(error.to_string()))?;
-        let found = fs::metadata(folder).map_err(|error| fail(error.to_string()))?;
-        if !is_private(&found, 0o022) {
+        let is_private = make_private(folder, 0o022).map_err(|error| fail(error.to_string()))?;
+        if !is_private {
             return Err(fail(
                 "it has to belong to the user that serves, and nobody else may write to it: `chown` and `chmod 700` it, or name another folder".to_owned(),
             ));

@@ -54,6 +54,7 @@ mod handler;
 pub mod harden;
 mod outcome;
 mod poll;
+mod private;
 mod recording;
 mod request;
 mod sandbox;

@@ -21,7 +21,6 @@ mod wasi;
 mod wasi_p1;
 mod wasi_p2;
 
-pub(crate) use cache::is_private;
 pub use cache::{Cache, CacheError};
 pub(crate) use compiled::Compiled;
 pub(crate) use engine::{Engines, THREAD_STACK, enter_runtime};

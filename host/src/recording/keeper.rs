@@ -2,9 +2,9 @@
 //! disk. Where the disk is full or slow, recordings are lost, and it is said.
 
 use std::collections::VecDeque;
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
@@ -16,6 +16,7 @@ use super::recorder::{file_name, is_file_name};
 use super::waiting::{Batch, Waiting};
 use crate::config::RecordOptions;
 use crate::events;
+use crate::private::make_private;
 use crate::request::lock;
 
 /// Successes that are written at once, in bytes.
@@ -51,13 +52,8 @@ pub(crate) fn prepare_folder(folder: &Path) -> Result<(), KeeperError> {
         folder: folder.to_owned(),
         problem,
     };
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(folder)
-        .map_err(|error| fail(error.to_string()))?;
-    let found = fs::metadata(folder).map_err(|error| fail(error.to_string()))?;
-    if found.uid() != nix::unistd::geteuid().as_raw() || found.mode() & 0o077 != 0 {
+    let is_private = make_private(folder, 0o077).map_err(|error| fail(error.to_string()))?;
+    if !is_private {
         return Err(fail(
             "it has to belong to the user that serves, with mode 0700, since recordings hold what clients send: `chown` and `chmod 700` it".to_owned(),
         ));

@@ -3,10 +3,9 @@
 //! Loading compiled code runs whatever it says, so nothing is taken from a folder or a file that
 //! somebody else could have written. A name is made from everything that the code depends on.
 
-use std::fs::{self, DirBuilder};
+use std::fs;
 use std::hash::{Hash, Hasher};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -16,6 +15,7 @@ use wasmtime::Engine;
 use super::compiled::Compiled;
 use super::snapshot::{Surroundings, may_want_snapshot};
 use crate::events;
+use crate::private::{is_private, make_private};
 
 /// Files that are kept; the oldest go first.
 const MOST: usize = 128;
@@ -51,13 +51,8 @@ impl Cache {
             folder: folder.to_owned(),
             problem,
         };
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(folder)
-            .map_err(|error| fail(error.to_string()))?;
-        let found = fs::metadata(folder).map_err(|error| fail(error.to_string()))?;
-        if !is_private(&found, 0o077) {
+        let is_private = make_private(folder, 0o077).map_err(|error| fail(error.to_string()))?;
+        if !is_private {
             return Err(fail(
                 "it has to belong to the user that serves, with mode 0700, so that nobody else can write to it: `chown` and `chmod 700` it, or use --cache off".to_owned(),
             ));
@@ -190,11 +185,6 @@ fn is_entry(name: &std::ffi::OsStr) -> bool {
         })
 }
 
-/// Ours, and others have none of these rights.
-pub(crate) fn is_private(found: &fs::Metadata, rights: u32) -> bool {
-    found.uid() == nix::unistd::geteuid().as_raw() && found.mode() & rights == 0
-}
-
 /// How entries are laid out: a new number for each change.
 const LAYOUT: u8 = 3;
 
@@ -229,7 +219,7 @@ fn name(engine: &Engine, file: &[u8], surroundings: Option<&Surroundings>) -> St
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
     #[test]
     fn only_a_private_folder_is_used() {
