@@ -186,9 +186,13 @@ fn a_full_disk_costs_recordings_and_no_requests() {
 #[test]
 fn a_request_larger_than_what_is_kept_of_one_says_so() {
     for concurrency in CONCURRENCIES {
-        let mut server = serve(concurrency).recording("all").start();
-        let long = [Op::WriteMany(500_000); 4];
-        server.ask([&script(&[Return])[..], &script(&long)].concat());
+        // What it is sent; of what it sends the beginning is enough.
+        let mut server = Serve::new(handler("discard"))
+            .with("--concurrency")
+            .arg(concurrency)
+            .recording("all")
+            .start();
+        server.ask("x".repeat(3 << 20));
         assert_eq!(server.request()["outcome"], "ok");
         let recorded = server.recorded();
         assert_eq!(recorded.len(), 1, "{concurrency}");
@@ -198,7 +202,6 @@ fn a_request_larger_than_what_is_kept_of_one_says_so() {
         );
         assert_eq!(recorded[0].outcome(), "ok");
         let replayed = sandsock(&["replay".as_ref(), recorded[0].file.as_os_str()], b"");
-        assert_eq!(replayed.code, 1, "{replayed:?}");
         assert!(replayed.text().contains("has no room for"), "{replayed:?}");
     }
 }

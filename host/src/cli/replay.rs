@@ -91,6 +91,8 @@ struct Replayed {
     differences: Vec<String>,
     /// What a reader of differences should know.
     notes: Vec<String>,
+    /// What the recording does not have: to be known also where what it has is the same.
+    lacks: Vec<String>,
 }
 
 impl Replayed {
@@ -98,17 +100,16 @@ impl Replayed {
         self.differences.is_empty()
     }
 
-    /// One line; if it differs, a line for each difference and note behind it.
+    /// One line; a line for each difference and note behind it.
     fn report(&self) -> String {
         let end = self.recording.end();
         let outcome = end.map_or("none", |end| &end.outcome);
-        if self.is_same() {
-            return format!("the same: {outcome}");
-        }
-        let lines = self.differences.iter().chain(&self.notes);
-        lines.fold("differs".to_owned(), |report, line| {
-            format!("{report}\n  {line}")
-        })
+        let (verdict, notes) = match self.is_same() {
+            true => (format!("the same: {outcome}"), &[][..]),
+            false => ("differs".to_owned(), &self.notes[..]),
+        };
+        let lines = self.differences.iter().chain(notes).chain(&self.lacks);
+        lines.fold(verdict, |report, line| format!("{report}\n  {line}"))
     }
 }
 
@@ -239,12 +240,12 @@ impl Player {
         if handler.sha256 != header.handler.sha256 {
             notes.push("note: the handler is not the one that was recorded".to_owned());
         }
-        notes.extend(recorded.not_replayed());
         let replayed = recording(journal, &header.service, &limits, handler, &request, &ended);
         Ok(Replayed {
             differences: differences(recorded, &replayed),
             recording: replayed,
             notes,
+            lacks: recorded.not_replayed(),
         })
     }
 }

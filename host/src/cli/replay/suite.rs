@@ -77,7 +77,12 @@ pub(in crate::cli) fn main(args: TestArgs) -> anyhow::Result<ExitCode> {
         differing += 1;
         let word = if args.update { "updated" } else { "FAILED " };
         writeln!(stdout, "{word}  {}", case.name)?;
-        for line in replayed.differences.iter().chain(&replayed.notes) {
+        for line in replayed
+            .differences
+            .iter()
+            .chain(&replayed.notes)
+            .chain(&replayed.lacks)
+        {
             writeln!(stdout, "         {line}")?;
         }
     }
