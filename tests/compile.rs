@@ -156,6 +156,6 @@ fn limits_that_the_program_has_itself_hold_for_its_compiler() {
     };
     // In blocks of 1 KiB.
     assert_eq!(under(20_000).start().ask("x"), b"x");
-    let words = ["--compile-memory"];
+    let words = ["cannot compile", "File too large"];
     under(1).run_to_end().is_an_error(1, &words);
 }
