@@ -18,7 +18,7 @@ const FILE: &str = "benches/counts.txt";
 /// By how much a count may grow: a fifth. System calls of a request are few, and how often a thread has to be
 /// woken differs by some from run to run, so less than one more a request is nothing either.
 const MORE: f64 = 1.2;
-const NOTHING: f64 = 0.6;
+const NOTHING: f64 = 0.95;
 
 /// A count's name, and how much it is of one request.
 type Counts = BTreeMap<String, f64>;
