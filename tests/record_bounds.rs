@@ -37,10 +37,11 @@ fn all_files_together_are_no_larger_than_allowed() {
             .with("--record-size 100KiB")
             .start();
         let long = Op::WriteMany(20_000);
-        for _ in 0..12 {
+        for number in 1..=12 {
             server.ask(script(&[Return, long, Trap]));
+            // They are dropped in the order in which they were written.
+            server.requests(number);
         }
-        server.requests(12);
         let recorded = server.recorded();
         let files = fs::read_dir(server.recordings()).unwrap();
         let sizes = files.map(|file| file.unwrap().metadata().unwrap().len());

@@ -290,11 +290,14 @@ impl Server {
         Process(self.child.id())
     }
 
-    /// Ends it, so that all of it is written: what [`Serve::recording`] has recorded, the oldest file first.
+    /// Ends it, so that all of it is written: what [`Serve::recording`] has recorded, by the number of the request
+    /// (they are written as they end, and a client may have its answer before).
     #[track_caller]
     pub(crate) fn recorded(&mut self) -> Vec<Recording> {
         assert!(self.terminate().success(), "{:?}", self.log.lines());
-        Recording::all_in(&self.recordings())
+        let mut recorded = Recording::all_in(&self.recordings());
+        recorded.sort_by_key(|recording| recording.header("id").as_u64());
+        recorded
     }
 
     /// The folder that [`Serve::recording`] writes to.
