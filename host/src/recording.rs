@@ -17,6 +17,7 @@ mod properties;
 mod recorder;
 mod waiting;
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -43,29 +44,55 @@ pub(crate) struct Recording {
     pub(crate) events: Vec<Timed>,
 }
 
-/// The first line.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// The first line: one object with the fields of both.
+#[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Header {
+    #[serde(flatten)]
+    pub(crate) request: OfRequest,
+    #[serde(flatten)]
+    pub(crate) service: OfService,
+}
+
+/// What a header says of its request.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct OfRequest {
     /// The version of the format.
     pub(crate) recording: u32,
-    /// That of the program.
-    pub(crate) sandsock: String,
     /// When it was made: UTC, RFC 3339.
     pub(crate) time: String,
-    pub(crate) service: String,
     pub(crate) id: u64,
     /// `tcp`, `udp`, `unix`, `unixgram`.
-    pub(crate) transport: String,
+    pub(crate) transport: Cow<'static, str>,
     pub(crate) client: String,
     pub(crate) server: String,
     /// Whom the system knows at the other end of a Unix stream: a command's environment names it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) peer: Option<Peer>,
-    pub(crate) handler: HandlerFile,
-    pub(crate) limits: LimitsInForce,
     /// Events that there was no room for: it cannot be replayed to its end.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub(crate) dropped: u64,
+}
+
+/// What a header says of who served: the same for all requests until another handler is loaded.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct OfService {
+    /// The version of the program.
+    pub(crate) sandsock: Cow<'static, str>,
+    #[serde(rename = "service")]
+    pub(crate) name: String,
+    pub(crate) handler: HandlerFile,
+    pub(crate) limits: LimitsInForce,
+}
+
+impl OfService {
+    pub(crate) fn new(name: &str, handler: HandlerFile, limits: &Limits) -> Self {
+        OfService {
+            sandsock: env!("CARGO_PKG_VERSION").into(),
+            name: name.to_owned(),
+            handler,
+            limits: limits.into(),
+        }
+    }
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
@@ -250,7 +277,7 @@ pub(crate) enum Printed {
 /// How it ended, in the words of the log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct End {
-    pub(crate) outcome: String,
+    pub(crate) outcome: Cow<'static, str>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) detail: Option<String>,
     pub(crate) duration_us: u64,
@@ -269,10 +296,10 @@ impl Recording {
                 _ => None,
             })
             .collect();
-        if self.header.dropped > 0 {
+        if self.header.request.dropped > 0 {
             notes.push(format!(
                 "note: the recording has no room for {} events",
-                self.header.dropped
+                self.header.request.dropped
             ));
         }
         notes

@@ -21,7 +21,9 @@ use crate::address::{Endpoint, Transport};
 use crate::config::{DirGrant, EnvGrant, Grants, Limits};
 use crate::handler::{Loader, WasmHandler};
 use crate::harden::Harden;
-use crate::recording::{HandlerFile, Journal, Recording, differences, recording, restore};
+use crate::recording::{
+    HandlerFile, Journal, OfService, Recording, differences, recording, restore,
+};
 use crate::request::{Replaying, Request, lock};
 use crate::sandbox::THREAD_STACK;
 use crate::server::{DefaultHooks, Service};
@@ -50,7 +52,7 @@ pub(super) fn main(args: ReplayArgs) -> anyhow::Result<ExitCode> {
     log::start(&LogArgs::quiet());
     let mut recordings = read(&args.record)?;
     if let Some(id) = args.id {
-        recordings.retain(|recording| recording.header.id == id);
+        recordings.retain(|recording| recording.header.request.id == id);
         if recordings.is_empty() {
             return Err(Usage(format!("{} has no request {id}", args.record.display())).into());
         }
@@ -59,18 +61,18 @@ pub(super) fn main(args: ReplayArgs) -> anyhow::Result<ExitCode> {
     let mut are_same = true;
     let mut stdout = io::stdout();
     for recorded in &recordings {
-        let file = &recorded.header.handler.file;
+        let file = &recorded.header.service.handler.file;
         let path = args.handler.clone().unwrap_or_else(|| file.into());
         let replayed = player.play(recorded, &path)?;
         are_same &= replayed.is_same();
         writeln!(
             stdout,
             "request {}: {}",
-            recorded.header.id,
+            recorded.header.request.id,
             replayed.report()
         )?;
         if args.verbose {
-            replayed.recording.write(&mut stdout)?;
+            stdout.write_all(&replayed.recording.to_bytes())?;
         }
     }
     Ok(match are_same {
@@ -138,13 +140,13 @@ impl Player {
         dir: Vec<DirGrant>,
     ) -> anyhow::Result<Arc<WasmHandler>> {
         let header = &recorded.header;
-        let limits = Limits::from(&header.limits);
+        let limits = Limits::from(&header.service.limits);
         let HandlerFile {
             args,
             env,
             snapshot,
             ..
-        } = &header.handler;
+        } = &header.service.handler;
         let key = format!(
             "{path:?} {:?} {args:?} {env:?} {dir:?} {snapshot:?}",
             limits.memory
@@ -188,28 +190,28 @@ impl Player {
             restore(recorded).context("the granted folders cannot be restored")?;
         let handler = self.handler(recorded, path, folders)?;
         let header = &recorded.header;
-        let Some(transport) = Transport::by_scheme(&header.transport) else {
+        let Some(transport) = Transport::by_scheme(&header.request.transport) else {
             bail!(
                 "the recording has transport {:?}: there is none",
-                header.transport
+                header.request.transport
             );
         };
-        let limits = Limits::from(&header.limits);
+        let limits = Limits::from(&header.service.limits);
         let service = Service::new(
-            &header.service,
+            &header.service.name,
             handler.clone(),
             limits.clone(),
             Duration::ZERO,
             Arc::new(DefaultHooks),
         );
         let request = Request::new(
-            header.id,
-            header.service.clone().into(),
+            header.request.id,
+            header.service.name.clone().into(),
             transport,
-            Endpoint::from_text(&header.client),
+            Endpoint::from_text(&header.request.client),
             Box::new(Replaying::new(
-                Endpoint::from_text(&header.server),
-                header.peer.map(Into::into),
+                Endpoint::from_text(&header.request.server),
+                header.request.peer.map(Into::into),
             )),
             // A handler that computes for ever now is ended by what would have ended it then.
             &Limits {
@@ -237,10 +239,11 @@ impl Player {
             .map(|missed| format!("note: {missed}"))
             .collect();
         let handler = handler.as_recorded(path);
-        if handler.sha256 != header.handler.sha256 {
+        if handler.sha256 != header.service.handler.sha256 {
             notes.push("note: the handler is not the one that was recorded".to_owned());
         }
-        let replayed = recording(journal, &header.service, &limits, handler, &request, &ended);
+        let service = OfService::new(&header.service.name, handler, &limits);
+        let replayed = recording(journal, service, &request, &ended);
         Ok(Replayed {
             differences: differences(recorded, &replayed),
             recording: replayed,

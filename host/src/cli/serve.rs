@@ -30,7 +30,7 @@ use crate::coredump::Coredumps;
 use crate::events;
 use crate::handler::WasmHandler;
 use crate::harden::Harden;
-use crate::recording::{Keeper, Recorder, Sink, prepare_folder};
+use crate::recording::{Keeper, OfService, Recorder, Sink, prepare_folder};
 use crate::sandbox::capacity::Capacity;
 use crate::server::BindOptions;
 
@@ -124,12 +124,11 @@ impl ServeArgs {
         sink: impl FnOnce() -> Arc<dyn Sink>,
     ) -> Option<Recorder> {
         self.record.record.as_ref()?;
-        Some(Recorder {
-            when: self.record.record_when,
-            room: RECORDED,
-            handler: handler.as_recorded(&self.handler.handler),
-            sink: sink(),
-        })
+        let args = &self.handler;
+        let handler = handler.as_recorded(&args.handler);
+        let service = OfService::new(&args.service_name(), handler, &args.limits.limits());
+        let when = self.record.record_when;
+        Some(Recorder::new(when, RECORDED, service, sink()))
     }
 
     /// Writes recordings, if they are wanted.

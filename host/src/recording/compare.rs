@@ -67,7 +67,8 @@ fn because(detail: Option<&str>) -> String {
 }
 
 fn is_of_packets(recording: &Recording) -> bool {
-    recording.header.transport.starts_with("u") && recording.header.transport != "unix"
+    recording.header.request.transport.starts_with("u")
+        && recording.header.request.transport != "unix"
 }
 
 /// What was sent by one packet, or by a stream.

@@ -18,7 +18,7 @@ use crate::config::DirGrant;
 pub(crate) fn restore(recording: &Recording) -> io::Result<(TempDir, Vec<DirGrant>)> {
     let home = tempfile::tempdir()?;
     let mut grants = Vec::new();
-    for (number, (guest, writable)) in recording.header.handler.dirs.iter().enumerate() {
+    for (number, (guest, writable)) in recording.header.service.handler.dirs.iter().enumerate() {
         let host = home.path().join(number.to_string());
         fs::create_dir(&host)?;
         grants.push(DirGrant {

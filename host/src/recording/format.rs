@@ -1,8 +1,11 @@
 //! A recording as a file: a JSON object a line, the header first.
 
-use std::io::{BufRead, Write};
+use std::io::BufRead;
 
-use super::{Header, Recording, Timed, VERSION};
+use super::{Header, OfRequest, OfService, Recording, Timed, VERSION};
+
+/// More than a short request takes, in bytes.
+const SHORT: usize = 2048;
 
 /// Longer lines and larger files were not made by us, in bytes.
 const LONGEST_FILE: u64 = 256 << 20;
@@ -23,25 +26,10 @@ pub(crate) enum FormatError {
 }
 
 impl Recording {
-    /// # Errors
-    ///
-    /// What writing says.
-    pub(crate) fn write(&self, mut to: impl Write) -> std::io::Result<()> {
-        serde_json::to_writer(&mut to, &self.header)?;
-        to.write_all(b"\n")?;
-        for timed in &self.events {
-            serde_json::to_writer(&mut to, timed)?;
-            to.write_all(b"\n")?;
-        }
-        Ok(())
-    }
-
     /// Its bytes as a file.
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(1024);
-        // A vector takes all that is written to it.
-        let _ = self.write(&mut bytes);
-        bytes
+        let service = OfServiceText::new(&self.header.service);
+        to_bytes(&self.header.request, &service, &self.events)
     }
 
     /// All that are in a file, one behind the other.
@@ -80,10 +68,13 @@ impl Recording {
                 return Err(FormatError::Newer(version));
             }
             let header = serde_json::from_value::<Header>(value).map_err(wrong)?;
-            if header.recording != VERSION {
+            if header.request.recording != VERSION {
                 return Err(FormatError::Line {
                     line: number + 1,
-                    problem: format!("there is no version {} of a recording", header.recording),
+                    problem: format!(
+                        "there is no version {} of a recording",
+                        header.request.recording
+                    ),
                 });
             }
             recordings.push(Recording {
@@ -96,6 +87,33 @@ impl Recording {
             false => Ok(recordings),
         }
     }
+}
+
+/// The part of a header that is the same for many requests, as it stands in each.
+pub(super) struct OfServiceText(String);
+
+impl OfServiceText {
+    pub(super) fn new(service: &OfService) -> Self {
+        // It is made of texts and numbers, which JSON has.
+        let object = serde_json::to_string(service).unwrap_or_default();
+        // Behind the fields of the request, in the same object.
+        OfServiceText(object.replacen('{', ",", 1))
+    }
+}
+
+/// A recording's bytes as a file.
+pub(super) fn to_bytes(request: &OfRequest, service: &OfServiceText, events: &[Timed]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(SHORT);
+    // A vector takes all that is written to it.
+    let _ = serde_json::to_writer(&mut bytes, request);
+    bytes.pop_if(|last| *last == b'}');
+    bytes.extend_from_slice(service.0.as_bytes());
+    bytes.push(b'\n');
+    for timed in events {
+        let _ = serde_json::to_writer(&mut bytes, timed);
+        bytes.push(b'\n');
+    }
+    bytes
 }
 
 /// What is wrong, and where in its line.

@@ -8,8 +8,8 @@ use proptest::prelude::*;
 use super::bytes::Bytes;
 use super::player::Player;
 use super::{
-    Clock, End, Entry, EntryKind, Event, Fail, HandlerFile, Header, Printed, Recording, Timed,
-    VERSION, differences,
+    Clock, End, Entry, EntryKind, Event, Fail, HandlerFile, Header, OfRequest, OfService, Printed,
+    Recording, Timed, VERSION, differences,
 };
 use crate::config::Limits;
 use crate::outcome::Outcome;
@@ -17,18 +17,17 @@ use crate::request::IoError;
 
 fn header() -> Header {
     Header {
-        recording: VERSION,
-        sandsock: "0.1.0".into(),
-        time: "2026-01-01T00:00:00Z".into(),
-        service: "echo".into(),
-        id: 7,
-        transport: "tcp".into(),
-        client: "127.0.0.1:4711".into(),
-        server: "127.0.0.1:9999".into(),
-        peer: None,
-        handler: HandlerFile::default(),
-        limits: (&Limits::default()).into(),
-        dropped: 0,
+        request: OfRequest {
+            recording: VERSION,
+            time: "2026-01-01T00:00:00Z".into(),
+            id: 7,
+            transport: "tcp".into(),
+            client: "127.0.0.1:4711".into(),
+            server: "127.0.0.1:9999".into(),
+            peer: None,
+            dropped: 0,
+        },
+        service: OfService::new("echo", HandlerFile::default(), &Limits::default()),
     }
 }
 
@@ -65,7 +64,7 @@ fn end() -> impl Strategy<Value = End> {
     let outcome = prop::sample::select(Outcome::ALL.to_vec());
     let numbers = any::<[u64; 3]>();
     (outcome, option::of(".*"), numbers).prop_map(|(outcome, detail, numbers)| End {
-        outcome: outcome.to_string(),
+        outcome: outcome.as_str().into(),
         detail,
         duration_us: numbers[0],
         cpu_us: numbers[1],
@@ -252,23 +251,18 @@ fn every_event_and_field_is_in_the_documentation() {
     let (_, names) = error.split_once("expected one of ").expect("the names");
     let events: Vec<_> = names.split('`').skip(1).step_by(2).collect();
     assert!(events.len() >= 13, "{events:?}");
-    let header = Header {
-        handler: HandlerFile {
-            snapshot: serde_json::from_str(r#"{"seed":"00","time":1}"#).unwrap(),
-            ..HandlerFile::default()
-        },
-        peer: Some(
-            crate::request::PeerCredentials {
-                pid: 1,
-                uid: 2,
-                gid: 3,
-            }
-            .into(),
-        ),
-        dropped: 1,
-        ..header()
+    let mut header = header();
+    header.service.handler.snapshot =
+        Some(serde_json::from_str(r#"{"seed":"00","time":1}"#).unwrap());
+    let peer = crate::request::PeerCredentials {
+        pid: 1,
+        uid: 2,
+        gid: 3,
     };
-    let header = serde_json::to_value(&header).unwrap();
+    header.request.peer = Some(peer.into());
+    header.request.dropped = 1;
+    let request = serde_json::to_value(&header.request).unwrap();
+    let service = serde_json::to_value(&header.service).unwrap();
     let end = End {
         outcome: "trap".into(),
         detail: Some("why".into()),
@@ -277,7 +271,13 @@ fn every_event_and_field_is_in_the_documentation() {
         memory_peak: 1,
     };
     let end = serde_json::to_value(&end).unwrap();
-    let objects = [&header, &header["handler"], &header["limits"], &end];
+    let objects = [
+        &request,
+        &service,
+        &service["handler"],
+        &service["limits"],
+        &end,
+    ];
     let fields = objects
         .into_iter()
         .flat_map(|object| object.as_object().unwrap().keys());
@@ -353,7 +353,7 @@ fn clocks_and_random_bytes_come_in_their_order_and_a_last_reading_does_not_overf
 fn a_limit_that_stopped_a_handler_while_it_computed_is_told_from_one_in_a_call() {
     let end = |outcome: Outcome| {
         Event::Ended(End {
-            outcome: outcome.to_string(),
+            outcome: outcome.as_str().into(),
             detail: None,
             duration_us: 9,
             cpu_us: 3,
@@ -379,7 +379,7 @@ fn packets_are_compared_one_by_one() {
             ]
         });
         let mut recording = of(events.collect());
-        recording.header.transport = "udp".into();
+        recording.header.request.transport = "udp".into();
         recording
     };
     assert!(differences(&packets(&["a", "b"]), &packets(&["a", "b"])).is_empty());

@@ -1,11 +1,12 @@
 //! Which requests of a service are recorded, and what becomes of their recordings.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::SystemTime;
 
+use super::format::{OfServiceText, to_bytes};
 use super::keeper::Kept;
-use super::{End, HandlerFile, Header, Journal, Recording, VERSION};
-use crate::config::{Limits, RecordWhen};
+use super::{End, Header, Journal, OfRequest, OfService, Recording, Timed, VERSION};
+use crate::config::RecordWhen;
 use crate::handler::Ended;
 use crate::outcome::Outcome;
 use crate::request::Request;
@@ -18,15 +19,34 @@ pub(crate) trait Sink: Send + Sync {
 
 /// Of one service.
 pub(crate) struct Recorder {
-    pub(crate) when: RecordWhen,
+    when: RecordWhen,
     /// Bytes of one recording at most.
-    pub(crate) room: usize,
-    /// What serves; its digest is the handler's of the request.
-    pub(crate) handler: HandlerFile,
-    pub(crate) sink: Arc<dyn Sink>,
+    room: usize,
+    /// What served first.
+    service: OfService,
+    /// What served last, by its digest.
+    text: RwLock<(String, Arc<OfServiceText>)>,
+    sink: Arc<dyn Sink>,
 }
 
 impl Recorder {
+    pub(crate) fn new(
+        when: RecordWhen,
+        room: usize,
+        service: OfService,
+        sink: Arc<dyn Sink>,
+    ) -> Self {
+        let digest = service.handler.sha256.clone();
+        let text = Arc::new(OfServiceText::new(&service));
+        Recorder {
+            when,
+            room,
+            service,
+            text: RwLock::new((digest, text)),
+            sink,
+        }
+    }
+
     /// For a request that begins, if it could be kept.
     pub(crate) fn begin(&self, id: u64) -> Option<Journal> {
         let is_wanted = match self.when {
@@ -51,8 +71,6 @@ impl Recorder {
     pub(crate) fn keep(
         &self,
         name: Option<String>,
-        service: &str,
-        limits: &Limits,
         digest: &str,
         request: &Request,
         ended: &Ended,
@@ -63,55 +81,65 @@ impl Recorder {
         if name.is_none() && self.when == RecordWhen::Fail {
             return;
         }
-        // Another one has come in its place since the service started: what its snapshot started from is not known here.
-        let is_first = digest == self.handler.sha256;
-        let handler = HandlerFile {
-            sha256: digest.to_owned(),
-            snapshot: self.handler.snapshot.clone().filter(|_| is_first),
-            ..self.handler.clone()
-        };
-        let recording = recording(journal, service, limits, handler, request, ended);
-        let bytes = recording.to_bytes();
+        let (of_request, events) = taken(journal, request, ended);
+        let bytes = to_bytes(&of_request, &self.text(digest), &events);
         self.sink.keep(Kept { name, bytes });
+    }
+
+    /// Of the handler with this digest: it is made once, and again when another handler has come in its place.
+    fn text(&self, digest: &str) -> Arc<OfServiceText> {
+        let last = self.text.read().unwrap_or_else(PoisonError::into_inner);
+        if last.0 == digest {
+            return last.1.clone();
+        }
+        drop(last);
+        let mut service = self.service.clone();
+        if digest != service.handler.sha256 {
+            digest.clone_into(&mut service.handler.sha256);
+            // What the snapshot of a later one started from is not known here.
+            service.handler.snapshot = None;
+        }
+        let text = Arc::new(OfServiceText::new(&service));
+        let mut last = self.text.write().unwrap_or_else(PoisonError::into_inner);
+        *last = (digest.to_owned(), text.clone());
+        text
     }
 }
 
 /// Of what a journal has taken down.
 pub(crate) fn recording(
     journal: &Journal,
-    service: &str,
-    limits: &Limits,
-    handler: HandlerFile,
+    service: OfService,
     request: &Request,
     ended: &Ended,
 ) -> Recording {
+    let (request, events) = taken(journal, request, ended);
+    let header = Header { request, service };
+    Recording { header, events }
+}
+
+fn taken(journal: &Journal, request: &Request, ended: &Ended) -> (OfRequest, Vec<Timed>) {
     let micros =
         |duration: std::time::Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
     journal.end(End {
-        outcome: ended.outcome.to_string(),
+        outcome: ended.outcome.as_str().into(),
         detail: ended.detail.clone(),
         duration_us: micros(ended.duration),
         cpu_us: micros(ended.cpu),
         memory_peak: ended.memory_peak,
     });
     let (events, dropped) = journal.take();
-    Recording {
-        header: Header {
-            recording: VERSION,
-            sandsock: env!("CARGO_PKG_VERSION").to_owned(),
-            time: humantime::format_rfc3339_millis(SystemTime::now()).to_string(),
-            service: service.to_owned(),
-            id: request.id(),
-            transport: request.transport().scheme().to_owned(),
-            client: request.client_address().to_string(),
-            server: request.server_address().to_string(),
-            peer: request.peer_credentials().map(Into::into),
-            handler,
-            limits: limits.into(),
-            dropped,
-        },
-        events,
-    }
+    let request = OfRequest {
+        recording: VERSION,
+        time: humantime::format_rfc3339_millis(SystemTime::now()).to_string(),
+        id: request.id(),
+        transport: request.transport().scheme().into(),
+        client: request.client_address().to_string(),
+        server: request.server_address().to_string(),
+        peer: request.peer_credentials().map(Into::into),
+        dropped,
+    };
+    (request, events)
 }
 
 /// Sorted by name, recordings are sorted by time.

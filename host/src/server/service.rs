@@ -148,7 +148,7 @@ impl Service {
         // The client has its answer.
         if let Some(recorder) = recorder {
             let digest = handler.digest();
-            recorder.keep(record, &self.name, &self.limits, digest, &request, &ended);
+            recorder.keep(record, digest, &request, &ended);
         }
         // The client has its reply, and its end: nobody waits for the dump.
         if let (Some((folder, dump)), Some(file)) = (dumped, &ended.coredump) {

@@ -53,7 +53,7 @@ pub(in crate::cli) fn main(args: TestArgs) -> anyhow::Result<ExitCode> {
             file,
             name: match is_one {
                 true => name.to_string(),
-                false => format!("{name}, request {}", recording.header.id),
+                false => format!("{name}, request {}", recording.header.request.id),
             },
             recording,
         }));
@@ -101,12 +101,11 @@ pub(in crate::cli) fn main(args: TestArgs) -> anyhow::Result<ExitCode> {
                 for (case, replayed) in of_it {
                     let new = &mut replayed.recording;
                     // When and where it was recorded stays.
-                    new.header.time.clone_from(&case.recording.header.time);
-                    new.header
-                        .handler
-                        .file
-                        .clone_from(&case.recording.header.handler.file);
-                    new.write(&mut bytes)?;
+                    let old = &case.recording.header;
+                    new.header.request.time.clone_from(&old.request.time);
+                    let handler = &mut new.header.service.handler;
+                    handler.file.clone_from(&old.service.handler.file);
+                    bytes.extend(new.to_bytes());
                 }
                 write(path, &bytes)?;
             }
