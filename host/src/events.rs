@@ -3,12 +3,12 @@
 
 use std::fmt::Display;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use nix::unistd::{getegid, geteuid};
 
 use crate::admission::Refusal;
+use crate::forked::is_child;
 use crate::harden::InForce;
 use crate::outcome::Outcome;
 use crate::request::PeerCredentials;
@@ -277,21 +277,14 @@ pub(crate) fn warning(detail: &str) {
 
 /// The thread's name, as Python has it; in a forked child its number says more.
 fn thread() -> Option<String> {
-    match IN_CHILD.load(Relaxed) {
+    match is_child() {
         true => None,
         false => Some(std::thread::current().name().unwrap_or("").to_owned()),
     }
 }
 
-static IN_CHILD: AtomicBool = AtomicBool::new(false);
-
-/// From now on events name this process.
-pub(crate) fn in_child() {
-    IN_CHILD.store(true, Relaxed);
-}
-
 fn child() -> Option<u32> {
-    IN_CHILD.load(Relaxed).then(std::process::id)
+    is_child().then(std::process::id)
 }
 
 fn micros(duration: Duration) -> u64 {

@@ -50,6 +50,7 @@ mod concurrency;
 pub mod config;
 mod coredump;
 mod events;
+mod forked;
 mod handler;
 pub mod harden;
 mod outcome;

@@ -40,7 +40,7 @@ pub(crate) use bind::bind_and_activate;
 pub use control::ShutdownHandle;
 pub(crate) use control::{Control, Quota};
 pub use embedded::{Server, ServerError, ServerOptions};
-pub(crate) use handed_over::handed_over;
+pub(crate) use handed_over::{handed_over, inherited};
 pub use listener::BindOptions;
 pub(crate) use listener::{Accepted, Listener};
 use refusals::Refusals;
@@ -99,6 +99,47 @@ struct Turn {
     /// Requests in flight are at their limit: whoever ends wakes the loop.
     full: bool,
     refusals: Refusals,
+    rush: Rush,
+}
+
+/// Where requests come faster than they are taken, the next one is there already: it is taken without a wait for it,
+/// which spares a system call.
+#[derive(Default)]
+struct Rush {
+    /// Requests that were taken since the last wait.
+    taken: u32,
+    /// Requests to wait for, since one that was hoped for was not there.
+    calm: u32,
+}
+
+impl Rush {
+    /// Then the waker, and what is due, are looked at again.
+    const LONGEST: u32 = 16;
+    /// What a look in vain costs is spread over so many requests.
+    const CALM: u32 = 8;
+
+    fn is_on(&self) -> bool {
+        self.calm == 0 && (1..Rush::LONGEST).contains(&self.taken)
+    }
+
+    fn waited(&mut self) {
+        self.taken = 0;
+    }
+
+    fn took(&mut self) {
+        self.taken += 1;
+        self.calm = self.calm.saturating_sub(1);
+    }
+
+    /// No request was there.
+    fn ended(&mut self) {
+        if self.taken > 0 {
+            *self = Rush {
+                taken: 0,
+                calm: Rush::CALM,
+            };
+        }
+    }
 }
 
 /// A loop that found no room is woken when there is some; where another process made it, nobody wakes
@@ -179,6 +220,10 @@ impl BaseServer {
 
     /// Waits for a request, a waker or the time; `true` where a request may be there.
     fn wait(&self, turn: &mut Turn, timeout: Option<Duration>) -> bool {
+        if turn.rush.is_on() && !turn.full {
+            return true;
+        }
+        turn.rush.waited();
         let now = Instant::now();
         let pause = turn
             .paused_until
@@ -234,12 +279,14 @@ impl BaseServer {
                 return false;
             }
             Err(error) => {
+                turn.rush.ended();
                 if classify(&error) == AcceptError::Lasting {
                     self.pause(turn, &error);
                 }
                 return false;
             }
         };
+        turn.rush.took();
         turn.paused_until = None;
         if turn.backoff.succeeded() {
             events::accept_recovered(self.service.name());

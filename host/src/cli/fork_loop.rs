@@ -6,6 +6,7 @@
 
 #![expect(unsafe_code, reason = "signal handlers")]
 
+mod huge_pages;
 mod recordings;
 
 use std::fmt;
@@ -36,12 +37,13 @@ use super::hardening::needs_of_requests;
 use super::log;
 use super::serve::ServeArgs;
 use super::this_program::take;
+use crate::address::ListenAddress;
 use crate::concurrency::{CUT, Concurrency, Counting, Fork, Process, Table};
 use crate::coredump::Coredumps;
 use crate::handler::WasmHandler;
 use crate::harden::confine_forker;
 use crate::sandbox::{Compiled, Handed, THREAD_STACK};
-use crate::server::{BaseServer, Control, DefaultHooks, Quota, Service, handed_over};
+use crate::server::{BaseServer, Control, DefaultHooks, Quota, Service, handed_over, inherited};
 
 /// The supervisor asks the loop to take no more requests.
 pub(super) const STOP: Signal = Signal::SIGUSR2;
@@ -165,7 +167,11 @@ pub(super) fn main(mut args: ForkLoopArgs) -> anyhow::Result<ExitCode> {
     drop(compiled);
 
     let options = serve.bind_options();
-    let listener = handed_over(listener?, "", &options).context("the listener is none")?;
+    let listener = match serve.address()? {
+        ListenAddress::HandedOver(_) => handed_over(listener?, "", &options),
+        _ => inherited(listener?, &options),
+    };
+    let listener = listener.context("the listener is none")?;
     let recorder = serve.recorder(&handler, || {
         Arc::new(ToSupervisor {
             channel: channel.clone(),
@@ -200,6 +206,9 @@ pub(super) fn main(mut args: ForkLoopArgs) -> anyhow::Result<ExitCode> {
     )?);
     let server = BaseServer::new(listener, service, fork.clone(), Arc::new(quota), control);
     obey(&server, &fork)?;
+    // Without them requests take a little longer, and no system lacks them that would be told of it.
+    // SAFETY: this process has one thread.
+    let _ = unsafe { huge_pages::move_program() };
     // What is open stays; nothing else is needed.
     let needs = needs_of_requests(&serve.handler.grants, &serve.coredump);
     confine_forker(serve.harden.harden, &needs)?;

@@ -109,6 +109,12 @@ enum Running {
 }
 
 impl ServeArgs {
+    /// Where to listen.
+    pub(super) fn address(&self) -> Result<ListenAddress, Usage> {
+        let address = self.address.parse();
+        address.map_err(|error: crate::AddressError| Usage(error.to_string()))
+    }
+
     pub(super) fn bind_options(&self) -> BindOptions {
         let limits = self.handler.limits.limits();
         BindOptions {
@@ -178,10 +184,7 @@ impl ServeArgs {
 }
 
 pub(super) fn main(mut args: ServeArgs) -> anyhow::Result<ExitCode> {
-    let address: ListenAddress = args
-        .address
-        .parse()
-        .map_err(|error: crate::AddressError| Usage(error.to_string()))?;
+    let address = args.address()?;
     // Before anything of ours is opened: what was handed over is told by its number.
     let handed_over = sockets::take(&address)?;
     args.check(&address)?;

@@ -1,11 +1,14 @@
 //! `setup` → `handle` → `finish`, in Python's order, and what a failure on the way means.
 
+use std::mem;
+
 use wasmtime::{Store, Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
 use super::backtrace::describe;
 use super::coredump::CoreDump;
 use super::{Failure, Handled};
+use crate::forked::is_child;
 use crate::sandbox::Guest;
 use crate::text::clipped;
 
@@ -101,6 +104,7 @@ pub(super) fn handled(
     let memory = &store.data().memory;
     let (has_refused, memory_peak) = (memory.has_refused(), memory.peak());
     let mut coredump = None;
+    let mut store = Some(store);
     let result = match result {
         Ok(()) => Ok(()),
         Err(StepError::Reported(text)) => Err(Failure::Reported(clipped(&text, LONGEST_REPORT))),
@@ -117,7 +121,7 @@ pub(super) fn handled(
             Some(I32Exit(code)) => Err(Failure::Trap(format!("exit with code {code}"))),
             None => {
                 let described = describe(&error);
-                coredump = CoreDump::new(store, error);
+                coredump = store.take().and_then(|store| CoreDump::new(store, error));
                 Err(Failure::Trap(described))
             }
         },
@@ -133,6 +137,10 @@ pub(super) fn handled(
         }
         other => other,
     });
+    if is_child() {
+        // To reset the pool's memory for the next instance would take a fault for each of its pages.
+        mem::forget(store);
+    }
     Handled {
         result,
         memory_peak,

@@ -1,11 +1,13 @@
 //! Which requests of a service are recorded, and what becomes of their recordings.
 
+use std::fmt::Write as _;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::SystemTime;
 
 use super::format::{OfServiceText, to_bytes};
 use super::keeper::Kept;
 use super::{End, Header, Journal, OfRequest, OfService, Recording, Timed, VERSION};
+use crate::address::Endpoint;
 use crate::config::RecordWhen;
 use crate::handler::Ended;
 use crate::outcome::Outcome;
@@ -134,12 +136,20 @@ fn taken(journal: &Journal, request: &Request, ended: &Ended) -> (OfRequest, Vec
         time: humantime::format_rfc3339_millis(SystemTime::now()).to_string(),
         id: request.id(),
         transport: request.transport().scheme().into(),
-        client: request.client_address().to_string(),
-        server: request.server_address().to_string(),
+        client: text(request.client_address()),
+        server: text(&request.server_address()),
         peer: request.peer_credentials().map(Into::into),
         dropped,
     };
     (request, events)
+}
+
+/// An endpoint's text, in one allocation where it is of the internet.
+fn text(endpoint: &Endpoint) -> String {
+    let mut text = String::with_capacity(LONGEST_INET);
+    // A string takes all that is written to it.
+    let _ = write!(text, "{endpoint}");
+    text
 }
 
 /// Sorted by name, recordings are sorted by time.
@@ -167,6 +177,9 @@ pub(crate) fn is_file_name(name: &str) -> bool {
 
 /// The ending of a recording's name.
 const ENDING: &str = ".jsonl";
+
+/// What the address and the port of IPv6 take, in bytes.
+const LONGEST_INET: usize = 64;
 
 /// More than what [`file_name`] makes has, in bytes.
 const LONGEST_NAME: usize = 128;

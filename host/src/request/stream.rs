@@ -4,7 +4,7 @@
 
 use std::io;
 use std::mem::MaybeUninit;
-use std::net::Shutdown;
+use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -28,6 +28,8 @@ pub(crate) struct Stream {
     socket: Socket,
     /// The receive timeout that the socket has, in microseconds; 0 for none.
     receive_timeout: AtomicU64,
+    /// Its own address, where the listener knows it.
+    local_address: Option<SocketAddr>,
     /// The client has shut its side down: nothing is left to drain.
     at_end: AtomicBool,
 }
@@ -38,7 +40,16 @@ impl Stream {
         Stream {
             socket,
             receive_timeout: AtomicU64::new(micros(receive_timeout)),
+            local_address: None,
             at_end: AtomicBool::new(false),
+        }
+    }
+
+    /// One whose own address the system need not be asked for.
+    pub(crate) fn with_local_address(self, local_address: Option<SocketAddr>) -> Self {
+        Stream {
+            local_address,
+            ..self
         }
     }
 
@@ -50,6 +61,33 @@ impl Stream {
             self.receive_timeout.store(wanted, Relaxed);
         }
         Ok(())
+    }
+
+    /// Its buffer is on the stack, which a forked child would be given page by page where it has nothing to read.
+    #[inline(never)]
+    fn read_off(&self, linger: Duration) {
+        let end = Instant::now() + linger;
+        let mut buf = [MaybeUninit::uninit(); 16 * 1024];
+        loop {
+            match self.socket.recv_with_flags(&mut buf, libc::MSG_DONTWAIT) {
+                Ok(0) => return,
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    let left = end.saturating_duration_since(Instant::now());
+                    let socket = self.socket.as_fd();
+                    if left.is_zero()
+                        || !poll::wait(socket, PollFlags::POLLIN, Some(left)).unwrap_or(false)
+                    {
+                        return;
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return,
+            }
+            if Instant::now() >= end {
+                return;
+            }
+        }
     }
 
     /// Bytes that the peer has not taken yet (tcp(7), `SIOCOUTQ`; unix(7) has the same).
@@ -108,6 +146,9 @@ impl Connection for Stream {
     }
 
     fn server_address(&self) -> Endpoint {
+        if let Some(address) = self.local_address {
+            return address.into();
+        }
         self.socket
             .local_addr()
             .map_or(Endpoint::Unnamed, |address| Endpoint::from(&address))
@@ -136,30 +177,8 @@ impl Connection for Stream {
     }
 
     fn drain(&self, linger: Duration) {
-        if self.at_end.load(Relaxed) {
-            return;
-        }
-        let end = Instant::now() + linger;
-        let mut buf = [MaybeUninit::uninit(); 16 * 1024];
-        loop {
-            match self.socket.recv_with_flags(&mut buf, libc::MSG_DONTWAIT) {
-                Ok(0) => return,
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    let left = end.saturating_duration_since(Instant::now());
-                    let socket = self.socket.as_fd();
-                    if left.is_zero()
-                        || !poll::wait(socket, PollFlags::POLLIN, Some(left)).unwrap_or(false)
-                    {
-                        return;
-                    }
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => return,
-            }
-            if Instant::now() >= end {
-                return;
-            }
+        if !self.at_end.load(Relaxed) {
+            self.read_off(linger);
         }
     }
 

@@ -11,7 +11,7 @@ use socket2::{Domain, Socket, Type};
 
 use super::listener::{Accepted, BindOptions, Listener};
 use super::socket_file::SocketName;
-use super::tcp::{ConnectionOptions, TcpServer};
+use super::tcp::{BoundBy, ConnectionOptions, TcpServer};
 use super::udp::UdpServer;
 use super::unix::{UnixDatagramServer, UnixStreamServer};
 use crate::address::{Endpoint, Transport};
@@ -27,6 +27,24 @@ pub(crate) fn handed_over(
     fd: OwnedFd,
     name: &str,
     options: &BindOptions,
+) -> io::Result<Box<dyn Listener>> {
+    listener_on(fd, name, options, BoundBy::AnotherProgram)
+}
+
+/// As [`handed_over`], of a socket that another process of this program has bound.
+///
+/// # Errors
+///
+/// As [`handed_over`].
+pub(crate) fn inherited(fd: OwnedFd, options: &BindOptions) -> io::Result<Box<dyn Listener>> {
+    listener_on(fd, "", options, BoundBy::ThisProgram)
+}
+
+fn listener_on(
+    fd: OwnedFd,
+    name: &str,
+    options: &BindOptions,
+    bound_by: BoundBy,
 ) -> io::Result<Box<dyn Listener>> {
     let is_listening = getsockopt(&fd, sockopt::AcceptConn).map_err(|error| match error {
         Errno::ENOTSOCK => io::Error::other(
@@ -48,7 +66,9 @@ pub(crate) fn handed_over(
             let name = socket_name(&socket, name)?;
             Box::new(UnixDatagramServer::new(socket, name, options)?)
         }
-        Transport::Tcp if is_listening => Box::new(TcpServer::handed_over(socket, options)?),
+        Transport::Tcp if is_listening => {
+            Box::new(TcpServer::listening(socket, bound_by, options)?)
+        }
         Transport::UnixStream if is_listening => {
             let name = socket_name(&socket, name)?;
             Box::new(UnixStreamServer::new(socket, name)?)

@@ -16,9 +16,15 @@ pub(super) struct TcpServer {
     socket: Socket,
     address: SocketAddr,
     options: ConnectionOptions,
-    /// Connections have their options from the listener. Not those that waited in its queue when it was
-    /// handed over to us.
-    is_ours: bool,
+    bound_by: BoundBy,
+}
+
+/// Whose listener it is. Connections have their options from the listener: not those that waited in its queue when
+/// another program handed it over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum BoundBy {
+    ThisProgram,
+    AnotherProgram,
 }
 
 impl TcpServer {
@@ -31,19 +37,19 @@ impl TcpServer {
         let socket = inet_socket(address, Type::STREAM, Protocol::TCP, options)?;
         socket.set_reuse_address(options.allow_reuse_address)?;
         socket.bind(&address.into())?;
-        TcpServer::new(socket, true, options)
+        TcpServer::listening(socket, BoundBy::ThisProgram, options)
     }
 
-    /// A server on a socket that another program has bound.
+    /// A server on a socket that is bound.
     ///
     /// # Errors
     ///
     /// What the system says.
-    pub(super) fn handed_over(socket: Socket, options: &BindOptions) -> io::Result<Self> {
-        TcpServer::new(socket, false, options)
-    }
-
-    fn new(socket: Socket, is_ours: bool, options: &BindOptions) -> io::Result<Self> {
+    pub(super) fn listening(
+        socket: Socket,
+        bound_by: BoundBy,
+        options: &BindOptions,
+    ) -> io::Result<Self> {
         let options = ConnectionOptions::new(options);
         // Linux: connections inherit them from their listener, which spares each of them the calls.
         options.set(&socket)?;
@@ -52,8 +58,15 @@ impl TcpServer {
             address: local_address(&socket)?,
             socket,
             options,
-            is_ours,
+            bound_by,
         })
+    }
+
+    /// Connections to a wildcard have each the address that they came to; those of another program's socket can
+    /// have any, where it is transparent.
+    fn address_of_connections(&self) -> Option<SocketAddr> {
+        let is_known = self.bound_by == BoundBy::ThisProgram && !self.address.ip().is_unspecified();
+        is_known.then_some(self.address)
     }
 
     /// The port that the system has given.
@@ -82,12 +95,15 @@ impl Listener for TcpServer {
     fn get_request(&self) -> io::Result<Option<Accepted>> {
         // accept4(2): on Linux the connection does not inherit O_NONBLOCK.
         let (socket, address) = self.socket.accept()?;
-        if !self.is_ours {
+        if self.bound_by == BoundBy::AnotherProgram {
             self.options.set(&socket)?;
         }
         Ok(Some(Accepted {
             client_address: Endpoint::from(&address),
-            connection: Box::new(Stream::new(socket, self.options.receive_timeout)),
+            connection: Box::new(
+                Stream::new(socket, self.options.receive_timeout)
+                    .with_local_address(self.address_of_connections()),
+            ),
         }))
     }
 }

@@ -17,7 +17,7 @@ use signal_hook::SigId;
 use signal_hook::low_level;
 
 use super::{Fork, Slot};
-use crate::events;
+use crate::forked::become_child;
 use crate::harden;
 use crate::outcome::Outcome;
 use crate::request::{Request, lock};
@@ -96,7 +96,7 @@ impl Fork {
         let slot = ManuallyDrop::new(slot);
         let _kept_for_signals = ManuallyDrop::new(request.clone());
         slot.set_pid(getpid().as_raw());
-        events::in_child();
+        become_child();
         let is_told_of_death = prctl::set_pdeathsig(PARENT_DIED).is_ok();
         if !is_told_of_death || is_orphan() {
             exit(1);
