@@ -78,6 +78,42 @@ fn every_request_is_a_child_of_the_process_that_accepts() {
     }
 }
 
+/// Linux 6.1 can be asked for huge pages there and then.
+fn has_huge_pages() -> bool {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let mut numbers = release
+        .split(['.', '-'])
+        .map_while(|n| n.trim().parse().ok());
+    let version: (u32, u32) = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    version >= (6, 1) && fs::exists("/sys/kernel/mm/transparent_hugepage").unwrap_or(false)
+}
+
+#[test]
+fn the_code_that_children_run_is_on_huge_pages() {
+    if !has_huge_pages() {
+        eprintln!("SKIPPED: this kernel has no huge pages to ask for");
+        return;
+    }
+    let server = serve("");
+    let pages = fs::read_to_string(format!("/proc/{}/smaps", the_loop(&server).0));
+    let pages = pages.expect("it runs");
+    // A header, then a field a line, for each mapping.
+    let mut is_code = false;
+    let mut kib = 0;
+    for line in pages.lines() {
+        if line.contains(" r-xp ") || line.contains(" r--p ") || line.contains(" rw-p ") {
+            is_code = line.contains(" r-xp ");
+        } else if let Some(size) = line.strip_prefix("AnonHugePages:").filter(|_| is_code) {
+            kib += size
+                .trim_end_matches("kB")
+                .trim()
+                .parse::<u64>()
+                .expect("a size");
+        }
+    }
+    assert!(kib >= 8 << 10, "{kib} KiB of code on huge pages:\n{pages}");
+}
+
 #[test]
 fn a_child_that_is_killed_crashes_or_is_stopped_is_one_event_and_a_free_slot() {
     for (number, name) in [

@@ -1,7 +1,8 @@
 //! What the sandbox costs a request: an instance from set-up to tear-down, sockets taken off.
 //!
-//! `cargo bench` prints it for a small module in the text format, and, where `cargo xtask build` has
-//! made them, for the `echo` and `hello` handlers of the Rust SDK as module and as component.
+//! `cargo xtask bench parts` prints it for a small module in the text format; where `cargo xtask build` has
+//! made them, for the `echo` and `hello` handlers of the Rust SDK as module and as component; and where
+//! `cargo xtask test` has, for the handler that every SDK has.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -23,32 +24,41 @@ fn bench(criterion: &mut Criterion) {
     let small = folder.path().join("small.wat");
     std::fs::write(&small, SMALL).expect("the folder is writable");
     measure(criterion, "small module", &small);
-    let handlers = handlers();
-    for name in [
-        "echo.wasm",
-        "echo.component.wasm",
-        "hello.wasm",
-        "hello.component.wasm",
-    ] {
-        let path = handlers.join(name);
-        if path.exists() {
-            measure(criterion, name, &path);
-        } else {
-            println!("{name}: skipped, it is not there; `cargo xtask build` makes it");
+    for name in HANDLERS {
+        match find(name) {
+            Some(path) => measure(criterion, name, &path),
+            None => println!("{name}: skipped, it is not there; `cargo xtask test` makes it"),
         }
     }
 }
 
+/// What is made in `target`.
+const HANDLERS: [&str; 12] = [
+    "handlers/echo.wasm",
+    "handlers/echo.component.wasm",
+    "handlers/hello.wasm",
+    "handlers/hello.component.wasm",
+    "languages/rust.wasm",
+    "languages/rust.component.wasm",
+    "languages/assemblyscript.wasm",
+    "languages/c.wasm",
+    "languages/zig.wasm",
+    "languages/go.wasm",
+    "languages/javascript.wasm",
+    "languages/python.wasm",
+];
+
 fn measure(criterion: &mut Criterion, name: &str, path: &Path) {
     let limits = Limits::default();
     let handler = WasmHandler::load(&Loader {
-        instances: 64,
+        instances: 1,
         ..Loader::new(path)
     })
     .expect("the handler is one");
     criterion.bench_function(name, |bencher| {
         bencher.iter(|| {
-            let connection = InMemory::new("hello,server\n");
+            // Two lines for the handler of every SDK; the others take what comes.
+            let connection = InMemory::new("hello\nserver\n");
             let request = Arc::new(Request::in_memory(connection, &limits));
             handler
                 .finish_request(&request)
@@ -58,14 +68,11 @@ fn measure(criterion: &mut Criterion, name: &str, path: &Path) {
     });
 }
 
-/// `target/handlers`; the benchmark's own program lies in the same `target`.
-fn handlers() -> PathBuf {
-    let program = std::env::current_exe().expect("this program has a path");
-    program
-        .ancestors()
-        .map(|folder| folder.join("handlers"))
-        .find(|folder| folder.is_dir())
-        .unwrap_or_else(|| PathBuf::from("target/handlers"))
+/// The benchmark's own program lies in the same `target`.
+fn find(name: &str) -> Option<PathBuf> {
+    let program = std::env::current_exe().ok()?;
+    let mut paths = program.ancestors().map(|folder| folder.join(name));
+    paths.find(|path| path.is_file())
 }
 
 criterion_group!(benches, bench);

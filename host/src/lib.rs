@@ -66,6 +66,9 @@ mod text;
 
 #[doc(hidden)]
 pub mod cli;
+#[cfg(feature = "parts")]
+#[doc(hidden)]
+pub mod parts;
 
 pub use address::{AddressError, Endpoint, Transport};
 pub use handler::{

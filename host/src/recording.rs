@@ -29,6 +29,7 @@ pub(crate) use journal::{Clock, Fail, Journal};
 pub(crate) use keeper::{Keeper, Kept, prepare_folder};
 pub(crate) use recorder::{Recorder, Sink, is_file_name, recording};
 
+use crate::address::Endpoint;
 use crate::config::Limits;
 use crate::outcome::Outcome;
 use crate::request::PeerCredentials;
@@ -64,7 +65,6 @@ pub(crate) struct OfRequest {
     /// `tcp`, `udp`, `unix`, `unixgram`.
     pub(crate) transport: Cow<'static, str>,
     pub(crate) client: String,
-    pub(crate) server: String,
     /// Whom the system knows at the other end of a Unix stream: a command's environment names it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) peer: Option<Peer>,
@@ -73,9 +73,11 @@ pub(crate) struct OfRequest {
     pub(crate) dropped: u64,
 }
 
-/// What a header says of who served: the same for all requests until another handler is loaded.
+/// What a header says of who served: the same for all requests to an address until another handler is loaded.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct OfService {
+    /// The address that the request came to.
+    pub(crate) server: String,
     /// The version of the program.
     pub(crate) sandsock: Cow<'static, str>,
     #[serde(rename = "service")]
@@ -87,10 +89,18 @@ pub(crate) struct OfService {
 impl OfService {
     pub(crate) fn new(name: &str, handler: HandlerFile, limits: &Limits) -> Self {
         OfService {
+            server: String::new(),
             sandsock: env!("CARGO_PKG_VERSION").into(),
             name: name.to_owned(),
             handler,
             limits: limits.into(),
+        }
+    }
+
+    pub(crate) fn at(self, server: &Endpoint) -> Self {
+        OfService {
+            server: server.to_string(),
+            ..self
         }
     }
 }
@@ -180,7 +190,7 @@ impl From<&LimitsInForce> for Limits {
 }
 
 /// One of the lines behind the first: something that happened, so many microseconds after the request's start.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 pub(crate) struct Timed {
     pub(crate) at: u64,
     #[serde(flatten)]

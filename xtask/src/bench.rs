@@ -37,12 +37,20 @@ enum Instead {
         #[arg(long)]
         update: bool,
     },
+    /// Times the parts of a request, by criterion: instances of each kind and language, calls of the host, admission,
+    /// the hand-over to a thread.
+    ///
+    /// Languages take part where `cargo xtask test` has built them.
+    Parts,
 }
 
 /// Builds what takes part, and measures or counts.
 pub(crate) fn bench(arguments: &Bench) -> Result<()> {
     build::program()?;
     build::handlers()?;
+    if let Some(Instead::Parts) = &arguments.instead {
+        return run(cargo().args(["bench", "--package", "sandsock", "--features", "parts"]));
+    }
     run(cargo().args(["build", "--release", "--package", "sandsock-bench"]))?;
     let mut bench = Command::new(target()?.join("release/sandsock-bench"));
     bench.arg("--root").arg(root());

@@ -10,7 +10,7 @@ mod huge_pages;
 mod recordings;
 
 use std::fmt;
-use std::io::{self, Write};
+use std::io::{self, IoSlice, Write};
 use std::net::{AddrParseError, SocketAddr};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::process::ExitCode;
@@ -24,7 +24,7 @@ use clap::Args;
 use nix::errno::Errno;
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigHandler, Signal, signal};
-use nix::sys::socket::{MsgFlags, send, setsockopt, sockopt};
+use nix::sys::socket::{MsgFlags, sendmsg, setsockopt, sockopt};
 use nix::sys::time::TimeVal;
 use nix::unistd::{getpid, getppid};
 use signal_hook::low_level;
@@ -213,7 +213,7 @@ pub(super) fn main(mut args: ForkLoopArgs) -> anyhow::Result<ExitCode> {
     let needs = needs_of_requests(&serve.handler.grants, &serve.coredump);
     confine_forker(serve.harden.harden, &needs)?;
     // The supervisor has the listener, too: it accepts from the moment that it listens.
-    tell(&channel, &[ACCEPTING])?;
+    tell(&channel, &[&[ACCEPTING]])?;
     server.serve_forever(None);
     // Clients are refused while requests in flight end.
     drop(server);
@@ -258,9 +258,11 @@ fn obey(server: &BaseServer, fork: &Arc<Fork>) -> io::Result<()> {
 
 /// Sends the supervisor a message. A socket whose sending has a time limit is not asked again by itself after
 /// a signal, whatever its handler was installed with (signal(7)).
-fn tell(channel: &OwnedFd, message: &[u8]) -> nix::Result<()> {
+fn tell(channel: &OwnedFd, message: &[&[u8]]) -> nix::Result<()> {
+    let parts: Vec<_> = message.iter().map(|part| IoSlice::new(part)).collect();
     loop {
-        match send(channel.as_raw_fd(), message, MsgFlags::MSG_NOSIGNAL) {
+        let flags = MsgFlags::MSG_NOSIGNAL;
+        match sendmsg::<()>(channel.as_raw_fd(), &parts, &[], flags, None) {
             Err(Errno::EINTR) => {}
             result => return result.map(drop),
         }
@@ -293,8 +295,7 @@ struct Line<'a>(&'a Lines, u8);
 
 impl Write for Line<'_> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        let message = [&[self.1], line].concat();
-        if tell(&self.0.channel, &message).is_err() {
+        if tell(&self.0.channel, &[&[self.1], line]).is_err() {
             self.0.table.counters().lines_lost.fetch_add(1, Relaxed);
         }
         Ok(line.len())

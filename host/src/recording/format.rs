@@ -110,10 +110,27 @@ pub(super) fn to_bytes(request: &OfRequest, service: &OfServiceText, events: &[T
     bytes.extend_from_slice(service.0.as_bytes());
     bytes.push(b'\n');
     for timed in events {
-        let _ = serde_json::to_writer(&mut bytes, timed);
+        push(&mut bytes, timed);
         bytes.push(b'\n');
     }
     bytes
+}
+
+/// Both in one object, as `#[serde(flatten)]` reads it.
+fn push(bytes: &mut Vec<u8>, Timed { at, event }: &Timed) {
+    bytes.extend_from_slice(b"{\"at\":");
+    let _ = serde_json::to_writer(&mut *bytes, at);
+    let behind = bytes.len();
+    let _ = serde_json::to_writer(&mut *bytes, event);
+    match bytes.get_mut(behind) {
+        // An object that begins.
+        Some(first @ b'{') => *first = b',',
+        // The name of an event that has nothing beside it.
+        _ => {
+            bytes.insert(behind, b',');
+            bytes.extend_from_slice(b":null}");
+        }
+    }
 }
 
 /// What is wrong, and where in its line.

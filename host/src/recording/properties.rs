@@ -11,6 +11,7 @@ use super::{
     Clock, End, Entry, EntryKind, Event, Fail, HandlerFile, Header, OfRequest, OfService, Printed,
     Recording, Timed, VERSION, differences,
 };
+use crate::address::Endpoint;
 use crate::config::Limits;
 use crate::outcome::Outcome;
 use crate::request::IoError;
@@ -23,11 +24,11 @@ fn header() -> Header {
             id: 7,
             transport: "tcp".into(),
             client: "127.0.0.1:4711".into(),
-            server: "127.0.0.1:9999".into(),
             peer: None,
             dropped: 0,
         },
-        service: OfService::new("echo", HandlerFile::default(), &Limits::default()),
+        service: OfService::new("echo", HandlerFile::default(), &Limits::default())
+            .at(&Endpoint::from_text("127.0.0.1:9999")),
     }
 }
 

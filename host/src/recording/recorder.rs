@@ -26,9 +26,15 @@ pub(crate) struct Recorder {
     room: usize,
     /// What served first.
     service: OfService,
-    /// What served last, by its digest.
-    text: RwLock<(String, Arc<OfServiceText>)>,
+    last: RwLock<Option<Last>>,
     sink: Arc<dyn Sink>,
+}
+
+/// What served last, and how that is written.
+struct Last {
+    digest: String,
+    server: Endpoint,
+    text: Arc<OfServiceText>,
 }
 
 impl Recorder {
@@ -38,13 +44,11 @@ impl Recorder {
         service: OfService,
         sink: Arc<dyn Sink>,
     ) -> Self {
-        let digest = service.handler.sha256.clone();
-        let text = Arc::new(OfServiceText::new(&service));
         Recorder {
             when,
             room,
             service,
-            text: RwLock::new((digest, text)),
+            last: RwLock::default(),
             sink,
         }
     }
@@ -84,26 +88,32 @@ impl Recorder {
             return;
         }
         let (of_request, events) = taken(journal, request, ended);
-        let bytes = to_bytes(&of_request, &self.text(digest), &events);
+        let service = self.text(digest, request.server_address());
+        let bytes = to_bytes(&of_request, &service, &events);
         self.sink.keep(Kept { name, bytes });
     }
 
-    /// Of the handler with this digest: it is made once, and again when another handler has come in its place.
-    fn text(&self, digest: &str) -> Arc<OfServiceText> {
-        let last = self.text.read().unwrap_or_else(PoisonError::into_inner);
-        if last.0 == digest {
-            return last.1.clone();
+    /// Of the handler with this digest at this address: it is made once, and again when another has come in its place.
+    fn text(&self, digest: &str, server: Endpoint) -> Arc<OfServiceText> {
+        let last = self.last.read().unwrap_or_else(PoisonError::into_inner);
+        let is_it = |last: &&Last| last.digest == digest && last.server == server;
+        if let Some(last) = last.as_ref().filter(is_it) {
+            return last.text.clone();
         }
         drop(last);
-        let mut service = self.service.clone();
+        let mut service = self.service.clone().at(&server);
         if digest != service.handler.sha256 {
             digest.clone_into(&mut service.handler.sha256);
             // What the snapshot of a later one started from is not known here.
             service.handler.snapshot = None;
         }
         let text = Arc::new(OfServiceText::new(&service));
-        let mut last = self.text.write().unwrap_or_else(PoisonError::into_inner);
-        *last = (digest.to_owned(), text.clone());
+        let mut last = self.last.write().unwrap_or_else(PoisonError::into_inner);
+        *last = Some(Last {
+            digest: digest.to_owned(),
+            server,
+            text: text.clone(),
+        });
         text
     }
 }
@@ -112,10 +122,11 @@ impl Recorder {
 pub(crate) fn recording(
     journal: &Journal,
     service: OfService,
-    request: &Request,
+    served: &Request,
     ended: &Ended,
 ) -> Recording {
-    let (request, events) = taken(journal, request, ended);
+    let (request, events) = taken(journal, served, ended);
+    let service = service.at(&served.server_address());
     let header = Header { request, service };
     Recording { header, events }
 }
@@ -137,7 +148,6 @@ fn taken(journal: &Journal, request: &Request, ended: &Ended) -> (OfRequest, Vec
         id: request.id(),
         transport: request.transport().scheme().into(),
         client: text(request.client_address()),
-        server: text(&request.server_address()),
         peer: request.peer_credentials().map(Into::into),
         dropped,
     };

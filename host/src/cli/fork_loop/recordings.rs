@@ -39,18 +39,19 @@ impl Sink for ToSupervisor {
     fn keep(&self, kept: Kept) {
         let child = std::process::id().to_le_bytes();
         let name = kept.name.unwrap_or_default();
-        let whole = [name.as_bytes(), b"\n", &kept.bytes].concat();
-        let count = whole.len().div_ceil(LENGTH);
-        for (number, piece) in whole.chunks(LENGTH).enumerate() {
-            let mut place = 0;
+        let count = kept.bytes.len().div_ceil(LENGTH);
+        for (number, piece) in kept.bytes.chunks(LENGTH).enumerate() {
+            let (mut place, mut name_line) = (0, ["", ""]);
             if number == 0 {
                 place |= FIRST;
+                name_line = [&*name, "\n"];
             }
             if number + 1 == count {
                 place |= LAST;
             }
-            let message = [&[PIECE, place][..], &child, piece].concat();
-            if tell(&self.channel, &message).is_err() {
+            let [name, end] = name_line.map(str::as_bytes);
+            // In one call, without a copy of what can be long.
+            if tell(&self.channel, &[&[PIECE, place], &child, name, end, piece]).is_err() {
                 self.table.counters().lines_lost.fetch_add(1, Relaxed);
                 return;
             }
