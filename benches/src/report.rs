@@ -11,6 +11,9 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
+/// Written by hand, of the machine and the version that the report in this repository is of.
+const REASONS: &str = include_str!("../reasons.md");
+
 /// `report.md`, and a picture of each section.
 pub fn write(
     folder: &Path,
@@ -51,6 +54,8 @@ fn text(world: &World, amount: &Amount, sections: &[Section], results: &Results)
     )?;
     out.push_str("## Targets\n\n");
     out.push_str(&targets(sections, results));
+    out.push('\n');
+    out.push_str(REASONS);
     for section in sections {
         write!(out, "\n## {}\n\n{}\n\n", section.title, section.work)?;
         out.push_str(&table(section, results));

@@ -29,7 +29,6 @@ pub(crate) use journal::{Clock, Fail, Journal};
 pub(crate) use keeper::{Keeper, Kept, prepare_folder};
 pub(crate) use recorder::{Recorder, Sink, is_file_name, recording};
 
-use crate::address::Endpoint;
 use crate::config::Limits;
 use crate::outcome::Outcome;
 use crate::request::PeerCredentials;
@@ -65,6 +64,7 @@ pub(crate) struct OfRequest {
     /// `tcp`, `udp`, `unix`, `unixgram`.
     pub(crate) transport: Cow<'static, str>,
     pub(crate) client: String,
+    pub(crate) server: String,
     /// Whom the system knows at the other end of a Unix stream: a command's environment names it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) peer: Option<Peer>,
@@ -73,11 +73,9 @@ pub(crate) struct OfRequest {
     pub(crate) dropped: u64,
 }
 
-/// What a header says of who served: the same for all requests to an address until another handler is loaded.
+/// What a header says of who served: the same for all requests until another handler is loaded.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct OfService {
-    /// The address that the request came to.
-    pub(crate) server: String,
     /// The version of the program.
     pub(crate) sandsock: Cow<'static, str>,
     #[serde(rename = "service")]
@@ -89,18 +87,10 @@ pub(crate) struct OfService {
 impl OfService {
     pub(crate) fn new(name: &str, handler: HandlerFile, limits: &Limits) -> Self {
         OfService {
-            server: String::new(),
             sandsock: env!("CARGO_PKG_VERSION").into(),
             name: name.to_owned(),
             handler,
             limits: limits.into(),
-        }
-    }
-
-    pub(crate) fn at(self, server: &Endpoint) -> Self {
-        OfService {
-            server: server.to_string(),
-            ..self
         }
     }
 }
@@ -194,18 +184,18 @@ impl From<&LimitsInForce> for Limits {
 pub(crate) struct Timed {
     pub(crate) at: u64,
     #[serde(flatten)]
-    pub(crate) event: Event,
+    pub(crate) event: Event<'static>,
 }
 
 /// What can happen in a request.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) enum Event {
+pub(crate) enum Event<'a> {
     /// What one receive has brought; nothing is the end of input.
-    Received(Bytes),
+    Received(Bytes<'a>),
     ReceiveFailed(Fail),
     /// What the system took of what the handler wrote.
-    Sent(Bytes),
+    Sent(Bytes<'a>),
     /// What was sent, in bytes, when half of a recording's room was full of what was sent already.
     SentMore(u64),
     SendFailed(Fail),
@@ -213,11 +203,11 @@ pub(crate) enum Event {
     Flushed,
     FlushFailed(Fail),
     Clock(Clock, u64),
-    Random(Bytes),
+    Random(Bytes<'a>),
     /// Which of the things that it waited for were there, by their number.
     Ready(Vec<u32>),
     WaitFailed(Fail),
-    Printed(Printed, Bytes),
+    Printed(Printed, Bytes<'a>),
     /// What lay in a granted folder that it opened, or could open.
     Folder {
         folder: String,
@@ -230,28 +220,38 @@ pub(crate) enum Event {
         path: String,
         /// Seconds since 1970.
         modified: i64,
-        content: Bytes,
+        content: Bytes<'a>,
     },
     /// Something that a replay cannot give: what.
     NotRecorded(String),
     Ended(End),
 }
 
-impl Event {
+impl Event<'_> {
     /// What it takes in memory, in bytes.
     fn size(&self) -> usize {
         let bytes = match self {
             Event::Received(bytes)
             | Event::Sent(bytes)
             | Event::Random(bytes)
-            | Event::Printed(_, bytes)
-            | Event::File { content: bytes, .. } => bytes.0.len(),
-            Event::Folder { entries, .. } => {
+            | Event::Printed(_, bytes) => bytes.0.len(),
+            Event::File {
+                folder,
+                path,
+                content,
+                ..
+            } => folder.len() + path.len() + content.0.len(),
+            Event::Folder {
+                folder,
+                path,
+                entries,
+            } => {
                 let names = entries
                     .iter()
                     .map(|entry| size_of::<Entry>() + entry.name.len());
-                names.sum()
+                folder.len() + path.len() + names.sum::<usize>()
             }
+            Event::NotRecorded(what) => what.len(),
             _ => 0,
         };
         size_of::<Timed>() + bytes

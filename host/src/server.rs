@@ -220,7 +220,7 @@ impl BaseServer {
 
     /// Waits for a request, a waker or the time; `true` where a request may be there.
     fn wait(&self, turn: &mut Turn, timeout: Option<Duration>) -> bool {
-        if turn.rush.is_on() && !turn.full {
+        if turn.rush.is_on() && !turn.full && self.listener.never_blocks() {
             return true;
         }
         turn.rush.waited();
@@ -274,6 +274,7 @@ impl BaseServer {
         let accepted = match self.listener.get_request() {
             Ok(Some(accepted)) => accepted,
             Ok(None) => {
+                turn.rush.took();
                 turn.refusals
                     .count(Refusal::TooLong, Endpoint::Unnamed, None);
                 return false;

@@ -210,7 +210,7 @@ impl Player {
             transport,
             Endpoint::from_text(&header.request.client),
             Box::new(Replaying::new(
-                Endpoint::from_text(&header.service.server),
+                Endpoint::from_text(&header.request.server),
                 header.request.peer.map(Into::into),
             )),
             // A handler that computes for ever now is ended by what would have ended it then.

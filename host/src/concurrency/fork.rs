@@ -26,6 +26,7 @@ use signal_hook::low_level;
 
 use super::{AFTER_CUT, Concurrency, Permit, Process, Room};
 use crate::address::Endpoint;
+use crate::forked::is_child;
 use crate::outcome::Outcome;
 use crate::poll::{self, Waker};
 use crate::request::{Request, lock};
@@ -40,7 +41,7 @@ pub(crate) struct Fork {
     process: Arc<Process>,
     lost: Arc<dyn Fn(Lost) + Send + Sync>,
     tasks: Tasks,
-    /// Listeners, and what shows this process: no business of a child.
+    /// Listeners, what wakes this process, and what shows it: no business of a child.
     not_for_children: Mutex<Vec<RawFd>>,
     /// The system has said that a child has ended or was stopped.
     child_changed: Arc<AtomicBool>,
@@ -98,6 +99,10 @@ impl Fork {
         let child_changed = Arc::new(AtomicBool::new(false));
         let (changed, wake) = (child_changed.clone(), waker.clone());
         let on_child = move || {
+            // A child has none of its own, and no waker.
+            if is_child() {
+                return;
+            }
             // Whoever looks takes the flag first, and then finds all that have ended.
             if !changed.swap(true, AcqRel) {
                 wake.wake();
@@ -114,7 +119,7 @@ impl Fork {
             children: Mutex::default(),
             process,
             lost,
-            not_for_children: Mutex::new(vec![tasks.0.as_raw_fd()]),
+            not_for_children: Mutex::new(vec![tasks.0.as_raw_fd(), waker.as_fd().as_raw_fd()]),
             tasks,
             child_changed,
             hurries: AtomicBool::new(false),

@@ -1,11 +1,14 @@
 //! What all instances of a handler have in common, whatever its kind.
 
+use std::cell::Cell;
+use std::mem::ManuallyDrop;
 use std::sync::Arc;
 
 use wasmtime::{Engine, Store};
 
 use super::Handled;
 use super::life::{self, ExitCode, StepError};
+use crate::forked::is_child;
 use crate::request::Request;
 use crate::sandbox::{Guest, Profiler, Stdio, Ticker, WasiGrants};
 
@@ -37,6 +40,10 @@ impl Instances {
             true => (Stdio::Connection, ExitCode::Reported),
             false => (Stdio::Log, ExitCode::Trap),
         };
+        // Of an earlier request of this child, whose place in the pool this one needs.
+        if let Some(left) = LEFT.take() {
+            drop(ManuallyDrop::into_inner(left));
+        }
         self.ticker.request(&self.engine);
         let mut store = Guest::store(
             &self.engine,
@@ -50,5 +57,19 @@ impl Instances {
         }
         let result = run(&mut store);
         Ok(life::handled(store, result, exit_code))
+    }
+}
+
+thread_local! {
+    /// What a child has not given back. Nothing is done with it at the end of the process.
+    static LEFT: Cell<Option<ManuallyDrop<Store<Guest>>>> = const { Cell::new(None) };
+}
+
+/// The instance of a request that has ended. That of a forked child, which ends soon, only closes what it has open: to
+/// reset its memory for another one would take a fault for each page of it.
+pub(super) fn give_back(mut store: Store<Guest>) {
+    if is_child() {
+        store.data_mut().close();
+        LEFT.set(Some(ManuallyDrop::new(store)));
     }
 }

@@ -1,14 +1,12 @@
 //! `setup` → `handle` → `finish`, in Python's order, and what a failure on the way means.
 
-use std::mem;
-
 use wasmtime::{Store, Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
 use super::backtrace::describe;
 use super::coredump::CoreDump;
+use super::instances;
 use super::{Failure, Handled};
-use crate::forked::is_child;
 use crate::sandbox::Guest;
 use crate::text::clipped;
 
@@ -137,9 +135,8 @@ pub(super) fn handled(
         }
         other => other,
     });
-    if is_child() {
-        // To reset the pool's memory for the next instance would take a fault for each of its pages.
-        mem::forget(store);
+    if let Some(store) = store {
+        instances::give_back(store);
     }
     Handled {
         result,

@@ -2,10 +2,10 @@
 
 use std::io::BufRead;
 
-use super::{Header, OfRequest, OfService, Recording, Timed, VERSION};
+use super::{Event, Header, OfRequest, OfService, Recording, Timed, VERSION};
 
-/// More than a short request takes, in bytes.
-const SHORT: usize = 2048;
+/// More than a header says of its request, for the most part, in bytes.
+const SHORT: usize = 256;
 
 /// Longer lines and larger files were not made by us, in bytes.
 const LONGEST_FILE: u64 = 256 << 20;
@@ -29,7 +29,11 @@ impl Recording {
     /// Its bytes as a file.
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let service = OfServiceText::new(&self.header.service);
-        to_bytes(&self.header.request, &service, &self.events)
+        let mut events = Vec::new();
+        for Timed { at, event } in &self.events {
+            push_line(&mut events, *at, event);
+        }
+        to_bytes(&self.header.request, &service, &events)
     }
 
     /// All that are in a file, one behind the other.
@@ -101,25 +105,22 @@ impl OfServiceText {
     }
 }
 
-/// A recording's bytes as a file.
-pub(super) fn to_bytes(request: &OfRequest, service: &OfServiceText, events: &[Timed]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(SHORT);
+/// A recording's bytes as a file, of which `events` are the lines behind the first.
+pub(super) fn to_bytes(request: &OfRequest, service: &OfServiceText, events: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(SHORT + service.0.len() + events.len());
     // A vector takes all that is written to it.
     let _ = serde_json::to_writer(&mut bytes, request);
     bytes.pop_if(|last| *last == b'}');
     bytes.extend_from_slice(service.0.as_bytes());
     bytes.push(b'\n');
-    for timed in events {
-        push(&mut bytes, timed);
-        bytes.push(b'\n');
-    }
+    bytes.extend_from_slice(events);
     bytes
 }
 
-/// Both in one object, as `#[serde(flatten)]` reads it.
-fn push(bytes: &mut Vec<u8>, Timed { at, event }: &Timed) {
+/// The line of an event: both in one object, as [`Timed`] is read.
+pub(super) fn push_line(bytes: &mut Vec<u8>, at: u64, event: &Event<'_>) {
     bytes.extend_from_slice(b"{\"at\":");
-    let _ = serde_json::to_writer(&mut *bytes, at);
+    let _ = serde_json::to_writer(&mut *bytes, &at);
     let behind = bytes.len();
     let _ = serde_json::to_writer(&mut *bytes, event);
     match bytes.get_mut(behind) {
@@ -131,6 +132,15 @@ fn push(bytes: &mut Vec<u8>, Timed { at, event }: &Timed) {
             bytes.extend_from_slice(b":null}");
         }
     }
+    bytes.push(b'\n');
+}
+
+/// The events of such lines, which we have made.
+pub(super) fn events(lines: &[u8]) -> Vec<Timed> {
+    let lines = lines.split(|byte| *byte == b'\n');
+    lines
+        .filter_map(|line| serde_json::from_slice(line).ok())
+        .collect()
 }
 
 /// What is wrong, and where in its line.

@@ -1,16 +1,20 @@
 //! What goes on between a request and the rest of the world, taken down, or given back from a recording.
 
+use std::collections::HashSet;
+use std::mem;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
 use super::bytes::Bytes;
+use super::format::push_line;
 use super::player::Player;
-use super::{Event, Printed, Recording, Timed};
+use super::{End, Event, Printed, Recording};
 use crate::config::RECORDED;
 use crate::outcome::Outcome;
 use crate::request::{IoError, LogStream, lock};
+use crate::text::clipped;
 
 /// Which clock was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -93,12 +97,63 @@ pub(crate) struct Journal {
 }
 
 struct Tape {
-    events: Vec<Timed>,
+    /// The lines of a recording's file.
+    lines: Vec<u8>,
+    /// Bytes that were sent and are no more in it, and since when.
+    sent_more: Option<(u64, u64)>,
+    /// What is told once.
+    told: HashSet<String>,
     /// Bytes that may still be taken down.
     room: usize,
     /// Of those, what the handler sends may have: it can compute it again, unlike what it is given.
     room_to_send: usize,
     dropped: u64,
+}
+
+impl Tape {
+    /// Whether there was room for it.
+    fn note(&mut self, at: u64, event: &Event<'_>) -> bool {
+        let takes = self.takes(event.size());
+        if takes {
+            self.note_sent_more();
+            push_line(&mut self.lines, at, event);
+        }
+        takes
+    }
+
+    /// Whether there is room for so many bytes.
+    fn takes(&mut self, size: usize) -> bool {
+        if self.dropped > 0 || size > self.room {
+            self.dropped += 1;
+            return false;
+        }
+        self.room -= size;
+        true
+    }
+
+    fn send(&mut self, at: u64, bytes: &[u8]) {
+        let event = Event::Sent(bytes.into());
+        let size = event.size();
+        if size <= self.room_to_send {
+            self.room_to_send -= size;
+            self.note(at, &event);
+            return;
+        }
+        self.room_to_send = 0;
+        let count = bytes.len() as u64;
+        if let Some((_, more)) = &mut self.sent_more {
+            *more += count;
+        } else if self.takes(Event::SentMore(count).size()) {
+            self.sent_more = Some((at, count));
+        }
+    }
+
+    /// Nothing is added to it any more.
+    fn note_sent_more(&mut self) {
+        if let Some((at, count)) = self.sent_more.take() {
+            push_line(&mut self.lines, at, &Event::SentMore(count));
+        }
+    }
 }
 
 impl Journal {
@@ -107,8 +162,9 @@ impl Journal {
         Journal {
             started: Instant::now(),
             tape: Mutex::new(Tape {
-                // A short request has some six.
-                events: Vec::with_capacity(8),
+                lines: Vec::with_capacity(SHORT),
+                sent_more: None,
+                told: HashSet::new(),
                 room,
                 room_to_send: room / 2,
                 dropped: 0,
@@ -128,42 +184,20 @@ impl Journal {
         }
     }
 
-    fn note(&self, event: Event) {
-        let at = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX);
-        let size = event.size();
-        let mut tape = lock(&self.tape);
-        if tape.dropped > 0 || size > tape.room {
-            tape.dropped += 1;
-            return;
-        }
-        tape.room -= size;
-        tape.events.push(Timed { at, event });
+    /// Microseconds since the request's start.
+    fn at(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
 
-    fn note_sent(&self, bytes: &[u8]) {
-        let mut tape = lock(&self.tape);
-        let size = size_of::<Timed>() + bytes.len();
-        if size <= tape.room_to_send {
-            tape.room_to_send -= size;
-            drop(tape);
-            self.note(Event::Sent(Bytes(bytes.to_vec())));
-            return;
-        }
-        tape.room_to_send = 0;
-        let count = bytes.len() as u64;
-        match tape.events.last_mut().map(|timed| &mut timed.event) {
-            Some(Event::SentMore(more)) => *more += count,
-            _ => {
-                drop(tape);
-                self.note(Event::SentMore(count));
-            }
-        }
+    fn note(&self, event: &Event<'_>) {
+        lock(&self.tape).note(self.at(), event);
     }
 
-    /// All that was taken down, and how many events had no room.
-    pub(crate) fn take(&self) -> (Vec<Timed>, u64) {
+    /// All that was taken down, a line each, and how many events had no room.
+    pub(crate) fn take(&self) -> (Vec<u8>, u64) {
         let mut tape = lock(&self.tape);
-        (std::mem::take(&mut tape.events), tape.dropped)
+        tape.note_sent_more();
+        (mem::take(&mut tape.lines), tape.dropped)
     }
 
     /// Whether the request runs again.
@@ -182,11 +216,11 @@ impl Journal {
         player.map_or_else(Vec::new, |player| lock(player).missed())
     }
 
-    pub(crate) fn end(&self, end: super::End) {
-        // It is short, and without it the rest is worth little.
-        let at = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX);
-        let event = Event::Ended(end);
-        lock(&self.tape).events.push(Timed { at, event });
+    pub(crate) fn end(&self, end: End) {
+        let mut tape = lock(&self.tape);
+        tape.note_sent_more();
+        // It is short, and without it the rest is worth little: it needs no room.
+        push_line(&mut tape.lines, self.at(), &Event::Ended(end));
     }
 
     pub(crate) fn receive(
@@ -198,8 +232,8 @@ impl Journal {
             Some(player) => lock(player).receive(buf),
             None => receive(buf),
         };
-        self.note(match &result {
-            Ok(count) => Event::Received(Bytes(buf[..*count].to_vec())),
+        self.note(&match &result {
+            Ok(count) => Event::Received(Bytes::from(&buf[..*count])),
             Err(fail) => Event::ReceiveFailed(fail.clone()),
         });
         result
@@ -216,8 +250,8 @@ impl Journal {
             None => send(),
         };
         match &result {
-            Ok(count) => self.note_sent(&buf[..*count]),
-            Err(fail) => self.note(Event::SendFailed(fail.clone())),
+            Ok(count) => lock(&self.tape).send(self.at(), &buf[..*count]),
+            Err(fail) => self.note(&Event::SendFailed(fail.clone())),
         }
         result
     }
@@ -227,7 +261,7 @@ impl Journal {
             Some(player) => lock(player).flush(),
             None => flush(),
         };
-        self.note(match &result {
+        self.note(&match &result {
             Ok(()) => Event::Flushed,
             Err(fail) => Event::FlushFailed(fail.clone()),
         });
@@ -238,7 +272,7 @@ impl Journal {
     pub(crate) fn clock(&self, clock: Clock, now: u64) -> u64 {
         let player = self.player.as_ref();
         let reading = player.map_or(now, |player| lock(player).clock(clock, now));
-        self.note(Event::Clock(clock, reading));
+        self.note(&Event::Clock(clock, reading));
         reading
     }
 
@@ -252,7 +286,7 @@ impl Journal {
             Some(player) => lock(player).random(bytes),
             None => fill(bytes)?,
         }
-        self.note(Event::Random(Bytes(bytes.to_vec())));
+        self.note(&Event::Random(Bytes::from(&*bytes)));
         Ok(())
     }
 
@@ -266,7 +300,7 @@ impl Journal {
             Some(result) => result,
             None => wait(),
         };
-        self.note(match &result {
+        self.note(&match &result {
             Ok(ready) => Event::Ready(ready.clone()),
             Err(fail) => Event::WaitFailed(fail.clone()),
         });
@@ -278,39 +312,33 @@ impl Journal {
             LogStream::Stdout => Printed::Stdout,
             LogStream::Stderr => Printed::Stderr,
         };
-        self.note(Event::Printed(stream, Bytes(bytes.to_vec())));
+        self.note(&Event::Printed(stream, bytes.into()));
     }
 
     /// What a handler has found in a granted folder: each place once.
-    pub(crate) fn found(&self, event: Event) {
-        let is_known = |timed: &Timed| match (&timed.event, &event) {
-            (
-                Event::Folder { folder, path, .. } | Event::File { folder, path, .. },
-                Event::Folder {
-                    folder: new_folder,
-                    path: new_path,
-                    ..
-                }
-                | Event::File {
-                    folder: new_folder,
-                    path: new_path,
-                    ..
-                },
-            ) => folder == new_folder && path == new_path,
-            _ => false,
-        };
-        if !lock(&self.tape).events.iter().any(is_known) {
-            self.note(event);
+    pub(crate) fn found(&self, event: &Event<'_>) {
+        if let Event::Folder { folder, path, .. } | Event::File { folder, path, .. } = event {
+            self.note_once(format!("{folder}\0{path}"), event);
         }
     }
 
     /// The handler uses something that a replay cannot give it.
     pub(crate) fn not_recorded(&self, what: &str) {
-        let event = Event::NotRecorded(what.to_owned());
-        let is_known = |timed: &Timed| timed.event == event;
-        // Once is enough.
-        if !lock(&self.tape).events.iter().any(is_known) {
-            self.note(event);
+        // A path in it is the guest's.
+        let what = clipped(what, LONGEST_NOTE);
+        self.note_once(what.clone(), &Event::NotRecorded(what));
+    }
+
+    fn note_once(&self, what: String, event: &Event<'_>) {
+        let mut tape = lock(&self.tape);
+        if !tape.told.contains(&what) && tape.note(self.at(), event) {
+            tape.told.insert(what);
         }
     }
 }
+
+/// What a note of something that is not recorded has at most, in characters.
+const LONGEST_NOTE: usize = 500;
+
+/// More than a short request's events take, in bytes.
+const SHORT: usize = 512;

@@ -45,7 +45,7 @@ impl Player {
         };
         for timed in events {
             match &timed.event {
-                Event::Received(bytes) => player.received.push_back(Ok(bytes.0.clone())),
+                Event::Received(bytes) => player.received.push_back(Ok(bytes.0.to_vec())),
                 Event::ReceiveFailed(fail) => player.received.push_back(Err(fail.clone())),
                 Event::Sent(bytes) => player.sent_in_all += bytes.0.len() as u64,
                 Event::SentMore(count) => {
@@ -61,7 +61,7 @@ impl Player {
                 Event::Clock(Clock::Monotonic, reading) => {
                     player.monotonic.left.push_back(*reading);
                 }
-                Event::Random(bytes) => player.random.extend(&bytes.0),
+                Event::Random(bytes) => player.random.extend(&*bytes.0),
                 Event::Ready(ready) => player.ready.push_back(Ok(ready.clone())),
                 Event::WaitFailed(fail) => player.ready.push_back(Err(fail.clone())),
                 Event::Printed(..)

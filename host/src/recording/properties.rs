@@ -6,12 +6,12 @@ use proptest::option;
 use proptest::prelude::*;
 
 use super::bytes::Bytes;
+use super::format::events;
 use super::player::Player;
 use super::{
-    Clock, End, Entry, EntryKind, Event, Fail, HandlerFile, Header, OfRequest, OfService, Printed,
-    Recording, Timed, VERSION, differences,
+    Clock, End, Entry, EntryKind, Event, Fail, HandlerFile, Header, Journal, OfRequest, OfService,
+    Printed, Recording, Timed, VERSION, differences,
 };
-use crate::address::Endpoint;
 use crate::config::Limits;
 use crate::outcome::Outcome;
 use crate::request::IoError;
@@ -24,15 +24,15 @@ fn header() -> Header {
             id: 7,
             transport: "tcp".into(),
             client: "127.0.0.1:4711".into(),
+            server: "127.0.0.1:9999".into(),
             peer: None,
             dropped: 0,
         },
-        service: OfService::new("echo", HandlerFile::default(), &Limits::default())
-            .at(&Endpoint::from_text("127.0.0.1:9999")),
+        service: OfService::new("echo", HandlerFile::default(), &Limits::default()),
     }
 }
 
-fn of(events: Vec<Event>) -> Recording {
+fn of(events: Vec<Event<'static>>) -> Recording {
     let timed = (0..).zip(events).map(|(at, event)| Timed { at, event });
     Recording {
         header: header(),
@@ -40,9 +40,9 @@ fn of(events: Vec<Event>) -> Recording {
     }
 }
 
-fn bytes() -> impl Strategy<Value = Bytes> {
+fn bytes() -> impl Strategy<Value = Bytes<'static>> {
     let text = "\\PC*".prop_map(String::into_bytes);
-    prop_oneof![text, vec(any::<u8>(), 0..40)].prop_map(Bytes)
+    prop_oneof![text, vec(any::<u8>(), 0..40)].prop_map(Bytes::from)
 }
 
 fn fail() -> impl Strategy<Value = Fail> {
@@ -83,7 +83,7 @@ fn entry() -> impl Strategy<Value = Entry> {
     })
 }
 
-fn event() -> impl Strategy<Value = Event> {
+fn event() -> impl Strategy<Value = Event<'static>> {
     let clock = prop_oneof![Just(Clock::Wall), Just(Clock::Monotonic)];
     let stream = prop_oneof![Just(Printed::Stdout), Just(Printed::Stderr)];
     prop_oneof![
@@ -182,7 +182,7 @@ proptest! {
         size in 1_usize..30,
         failure in option::of(fail()),
     ) {
-        let mut events: Vec<_> = pieces.iter().map(|piece| Event::Received(Bytes(piece.clone()))).collect();
+        let mut events: Vec<_> = pieces.iter().map(|piece| Event::Received(Bytes::from(piece.clone()))).collect();
         events.push(match &failure {
             Some(fail) => Event::ReceiveFailed(fail.clone()),
             None => Event::Received(Bytes::default()),
@@ -201,7 +201,7 @@ proptest! {
     ) {
         // After each of these many bytes one write has failed, and the last for ever.
         let timed_out = || Event::SendFailed(Fail::new(IoError::TimedOut, None, false));
-        let events = sent.iter().flat_map(|count| [Event::Sent(Bytes(vec![b'x'; *count])), timed_out()]);
+        let events = sent.iter().flat_map(|count| [Event::Sent(Bytes::from(vec![b'x'; *count])), timed_out()]);
         let mut player = Player::new(&of(events.collect()).events);
         let mut before = 0;
         let mut written = 0;
@@ -219,8 +219,8 @@ proptest! {
     #[test]
     fn what_is_the_same_is_no_difference_and_what_is_not_is_named(was in ".*", is in ".*") {
         let answering = |text: &str| of(vec![
-            Event::Sent(Bytes(text.as_bytes().to_vec())),
-            Event::Printed(Printed::Stdout, Bytes(text.as_bytes().to_vec())),
+            Event::Sent(Bytes::from(text.as_bytes().to_vec())),
+            Event::Printed(Printed::Stdout, Bytes::from(text.as_bytes().to_vec())),
         ]);
         let found = differences(&answering(&was), &answering(&is));
         prop_assert_eq!(found.len(), if was == is { 0 } else { 2 });
@@ -246,7 +246,7 @@ fn documented() -> Vec<&'static str> {
 fn every_event_and_field_is_in_the_documentation() {
     let documented = documented();
     // serde names all that there are where it is given one that there is not.
-    let error = serde_json::from_str::<Event>(r#"{"?":1}"#)
+    let error = serde_json::from_str::<Event<'_>>(r#"{"?":1}"#)
         .unwrap_err()
         .to_string();
     let (_, names) = error.split_once("expected one of ").expect("the names");
@@ -298,9 +298,9 @@ fn every_event_and_field_is_in_the_documentation() {
 #[test]
 fn who_sends_on_after_a_write_that_timed_out_can() {
     let events = vec![
-        Event::Sent(Bytes(b"ab".to_vec())),
+        Event::Sent(Bytes::from(b"ab".to_vec())),
         Event::SendFailed(Fail::new(IoError::TimedOut, None, false)),
-        Event::Sent(Bytes(b"c".to_vec())),
+        Event::Sent(Bytes::from(b"c".to_vec())),
     ];
     let mut player = Player::new(&of(events).events);
     assert_eq!(player.send(5), Ok(2));
@@ -334,8 +334,8 @@ fn clocks_and_random_bytes_come_in_their_order_and_a_last_reading_does_not_overf
         Event::Clock(Clock::Wall, 10),
         Event::Clock(Clock::Monotonic, 5),
         Event::Clock(Clock::Wall, u64::MAX),
-        Event::Random(Bytes(vec![1, 2, 3])),
-        Event::Random(Bytes(vec![4])),
+        Event::Random(Bytes::from(vec![1, 2, 3])),
+        Event::Random(Bytes::from(vec![4])),
     ];
     let mut player = Player::new(&of(events).events);
     assert_eq!(player.clock(Clock::Monotonic, 0), 5);
@@ -375,7 +375,7 @@ fn packets_are_compared_one_by_one() {
     let packets = |sent: &[&str]| {
         let events = sent.iter().flat_map(|packet| {
             [
-                Event::Sent(Bytes(packet.as_bytes().to_vec())),
+                Event::Sent(Bytes::from(packet.as_bytes().to_vec())),
                 Event::Flushed,
             ]
         });
@@ -397,7 +397,7 @@ fn packets_are_compared_one_by_one() {
 fn of_a_long_answer_the_beginning_and_the_length_are_compared() {
     let sent = |bytes: &[u8], more: u64| {
         of(vec![
-            Event::Sent(Bytes(bytes.to_vec())),
+            Event::Sent(Bytes::from(bytes.to_vec())),
             Event::SentMore(more),
         ])
     };
@@ -405,7 +405,7 @@ fn of_a_long_answer_the_beginning_and_the_length_are_compared() {
     assert_eq!(differences(&recorded, &sent(b"abcd", 10)), [""; 0]);
     // In other pieces there is room for more or less of it.
     assert_eq!(differences(&recorded, &sent(b"ab", 12)), [""; 0]);
-    let whole = of(vec![Event::Sent(Bytes(b"abcdefghijklmn".to_vec()))]);
+    let whole = of(vec![Event::Sent(Bytes::from(b"abcdefghijklmn".to_vec()))]);
     assert_eq!(differences(&recorded, &whole), [""; 0]);
     let longer = differences(&recorded, &sent(b"abcd", 11));
     assert_eq!(longer, ["answer: was 14 bytes long, is 15"]);
@@ -414,4 +414,41 @@ fn of_a_long_answer_the_beginning_and_the_length_are_compared() {
         other[0].starts_with("answer: differs from byte 2"),
         "{other:?}"
     );
+}
+
+#[test]
+fn what_a_journal_holds_is_bounded_whatever_the_handler_makes_it_note() {
+    let journal = Journal::recording(10_000);
+    for n in 0..10_000 {
+        let long = format!("{n}/{}", "x".repeat(4_000));
+        journal.not_recorded(&long);
+        journal.found(&Event::Folder {
+            folder: "/data".to_owned(),
+            path: long,
+            entries: Vec::new(),
+        });
+    }
+    let (lines, dropped) = journal.take();
+    assert!((1_000..30_000).contains(&lines.len()), "{}", lines.len());
+    assert!(dropped > 10_000, "{dropped}");
+}
+
+#[test]
+fn what_is_sent_is_counted_after_something_else_had_no_room() {
+    let journal = Journal::recording(2_000);
+    let send = |length| journal.send(&vec![b'x'; length], || Ok(length));
+    for length in [600, 600, 50] {
+        assert_eq!(send(length), Ok(length));
+    }
+    let long = journal.receive(&mut [b'y'; 3_000], |buf| Ok(buf.len()));
+    assert_eq!(long, Ok(3_000));
+    assert_eq!(send(70), Ok(70));
+    let (lines, dropped) = journal.take();
+    let sent = events(&lines).into_iter().map(|timed| match timed.event {
+        Event::Sent(bytes) => bytes.0.len() as u64,
+        Event::SentMore(count) => count,
+        other => panic!("{other:?}"),
+    });
+    assert_eq!(sent.sum::<u64>(), 600 + 600 + 50 + 70);
+    assert_eq!(dropped, 1);
 }

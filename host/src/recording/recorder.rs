@@ -4,9 +4,9 @@ use std::fmt::Write as _;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::SystemTime;
 
-use super::format::{OfServiceText, to_bytes};
+use super::format::{self, OfServiceText, to_bytes};
 use super::keeper::Kept;
-use super::{End, Header, Journal, OfRequest, OfService, Recording, Timed, VERSION};
+use super::{End, Header, Journal, OfRequest, OfService, Recording, VERSION};
 use crate::address::Endpoint;
 use crate::config::RecordWhen;
 use crate::handler::Ended;
@@ -26,15 +26,9 @@ pub(crate) struct Recorder {
     room: usize,
     /// What served first.
     service: OfService,
-    last: RwLock<Option<Last>>,
+    /// What served last, by its digest.
+    text: RwLock<(String, Arc<OfServiceText>)>,
     sink: Arc<dyn Sink>,
-}
-
-/// What served last, and how that is written.
-struct Last {
-    digest: String,
-    server: Endpoint,
-    text: Arc<OfServiceText>,
 }
 
 impl Recorder {
@@ -44,11 +38,14 @@ impl Recorder {
         service: OfService,
         sink: Arc<dyn Sink>,
     ) -> Self {
+        // Before there are children, who have it from here.
+        let digest = service.handler.sha256.clone();
+        let text = Arc::new(OfServiceText::new(&service));
         Recorder {
             when,
             room,
             service,
-            last: RwLock::default(),
+            text: RwLock::new((digest, text)),
             sink,
         }
     }
@@ -88,32 +85,24 @@ impl Recorder {
             return;
         }
         let (of_request, events) = taken(journal, request, ended);
-        let service = self.text(digest, request.server_address());
-        let bytes = to_bytes(&of_request, &service, &events);
+        let bytes = to_bytes(&of_request, &self.text(digest), &events);
         self.sink.keep(Kept { name, bytes });
     }
 
-    /// Of the handler with this digest at this address: it is made once, and again when another has come in its place.
-    fn text(&self, digest: &str, server: Endpoint) -> Arc<OfServiceText> {
-        let last = self.last.read().unwrap_or_else(PoisonError::into_inner);
-        let is_it = |last: &&Last| last.digest == digest && last.server == server;
-        if let Some(last) = last.as_ref().filter(is_it) {
-            return last.text.clone();
+    /// Of the handler with this digest: it is made once, and again when another handler has come in its place.
+    fn text(&self, digest: &str) -> Arc<OfServiceText> {
+        let last = self.text.read().unwrap_or_else(PoisonError::into_inner);
+        if last.0 == digest {
+            return last.1.clone();
         }
         drop(last);
-        let mut service = self.service.clone().at(&server);
-        if digest != service.handler.sha256 {
-            digest.clone_into(&mut service.handler.sha256);
-            // What the snapshot of a later one started from is not known here.
-            service.handler.snapshot = None;
-        }
+        let mut service = self.service.clone();
+        digest.clone_into(&mut service.handler.sha256);
+        // What the snapshot of a later one started from is not known here.
+        service.handler.snapshot = None;
         let text = Arc::new(OfServiceText::new(&service));
-        let mut last = self.last.write().unwrap_or_else(PoisonError::into_inner);
-        *last = Some(Last {
-            digest: digest.to_owned(),
-            server,
-            text: text.clone(),
-        });
+        let mut last = self.text.write().unwrap_or_else(PoisonError::into_inner);
+        *last = (digest.to_owned(), text.clone());
         text
     }
 }
@@ -122,16 +111,18 @@ impl Recorder {
 pub(crate) fn recording(
     journal: &Journal,
     service: OfService,
-    served: &Request,
+    request: &Request,
     ended: &Ended,
 ) -> Recording {
-    let (request, events) = taken(journal, served, ended);
-    let service = service.at(&served.server_address());
-    let header = Header { request, service };
-    Recording { header, events }
+    let (request, events) = taken(journal, request, ended);
+    Recording {
+        header: Header { request, service },
+        events: format::events(&events),
+    }
 }
 
-fn taken(journal: &Journal, request: &Request, ended: &Ended) -> (OfRequest, Vec<Timed>) {
+/// What a header says of the request, and the lines behind it.
+fn taken(journal: &Journal, request: &Request, ended: &Ended) -> (OfRequest, Vec<u8>) {
     let micros =
         |duration: std::time::Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
     journal.end(End {
@@ -148,6 +139,7 @@ fn taken(journal: &Journal, request: &Request, ended: &Ended) -> (OfRequest, Vec
         id: request.id(),
         transport: request.transport().scheme().into(),
         client: text(request.client_address()),
+        server: text(&request.server_address()),
         peer: request.peer_credentials().map(Into::into),
         dropped,
     };

@@ -51,7 +51,12 @@ impl Request {
 
     pub(super) fn flushed(&self, flush: impl FnOnce() -> io::Result<()>) -> Result<(), IoError> {
         let flush = || flush().map_err(|error| self.failed(&error));
-        let Some(journal) = &self.journal else {
+        // A stream holds nothing back.
+        let journal = self
+            .journal
+            .as_ref()
+            .filter(|_| self.transport.is_datagram());
+        let Some(journal) = journal else {
             return flush();
         };
         let flush = || flush().map_err(|error| self.fail(error));
@@ -103,7 +108,7 @@ impl Request {
 
     pub(crate) fn found_folder(&self, folder: &str, path: &Path, entries: Vec<Entry>) {
         if let Some(journal) = &self.journal {
-            journal.found(Event::Folder {
+            journal.found(&Event::Folder {
                 folder: folder.to_owned(),
                 path: path.to_string_lossy().into_owned(),
                 entries,
@@ -113,11 +118,11 @@ impl Request {
 
     pub(crate) fn found_file(&self, folder: &str, path: &Path, modified: i64, content: Vec<u8>) {
         if let Some(journal) = &self.journal {
-            journal.found(Event::File {
+            journal.found(&Event::File {
                 folder: folder.to_owned(),
                 path: path.to_string_lossy().into_owned(),
                 modified,
-                content: Bytes(content),
+                content: Bytes::from(content),
             });
         }
     }

@@ -83,6 +83,11 @@ impl Guest {
         Ok(store)
     }
 
+    /// Closes its files and connections.
+    pub(crate) fn close(&mut self) {
+        self.wasi = None;
+    }
+
     /// WASI as wasmtime-wasi has it, with this request's grants.
     pub(super) fn wasi(&mut self) -> &mut WasiP1Ctx {
         self.wasi

@@ -9,9 +9,9 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::socket::{getsockopt, sockopt};
 use socket2::{Domain, Socket, Type};
 
-use super::listener::{Accepted, BindOptions, Listener};
+use super::listener::{Accepted, BindOptions, BoundBy, Listener};
 use super::socket_file::SocketName;
-use super::tcp::{BoundBy, ConnectionOptions, TcpServer};
+use super::tcp::{ConnectionOptions, TcpServer};
 use super::udp::UdpServer;
 use super::unix::{UnixDatagramServer, UnixStreamServer};
 use crate::address::{Endpoint, Transport};
@@ -71,7 +71,7 @@ fn listener_on(
         }
         Transport::UnixStream if is_listening => {
             let name = socket_name(&socket, name)?;
-            Box::new(UnixStreamServer::new(socket, name)?)
+            Box::new(UnixStreamServer::new(socket, name, bound_by)?)
         }
         transport => Box::new(OneConnection::new(socket, transport, name, options)?),
     })

@@ -25,6 +25,12 @@ pub(crate) trait Listener: Send + Sync {
         false
     }
 
+    /// Whether `get_request` returns at once, whoever else has the socket: one that another program handed over can be
+    /// made blocking there at any time.
+    fn never_blocks(&self) -> bool {
+        true
+    }
+
     /// What carries its requests.
     fn transport(&self) -> Transport;
 
@@ -41,6 +47,13 @@ pub(crate) trait Listener: Send + Sync {
     ///
     /// `WouldBlock` where none waits; otherwise what accept(2) or recvmsg(2) says.
     fn get_request(&self) -> io::Result<Option<Accepted>>;
+}
+
+/// Whose listener a socket is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum BoundBy {
+    ThisProgram,
+    AnotherProgram,
 }
 
 /// A request as it comes from a transport.

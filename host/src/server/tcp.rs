@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 
-use super::listener::{Accepted, BindOptions, Listener};
+use super::listener::{Accepted, BindOptions, BoundBy, Listener};
 use crate::address::{Endpoint, Transport};
 use crate::request::Stream;
 
@@ -16,15 +16,9 @@ pub(super) struct TcpServer {
     socket: Socket,
     address: SocketAddr,
     options: ConnectionOptions,
+    /// Connections have their options from the listener: not those that waited in its queue when another program
+    /// handed it over.
     bound_by: BoundBy,
-}
-
-/// Whose listener it is. Connections have their options from the listener: not those that waited in its queue when
-/// another program handed it over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum BoundBy {
-    ThisProgram,
-    AnotherProgram,
 }
 
 impl TcpServer {
@@ -78,6 +72,10 @@ impl TcpServer {
 impl Listener for TcpServer {
     fn server_activate(&self, request_queue_size: u32) -> io::Result<()> {
         self.socket.listen(backlog(request_queue_size))
+    }
+
+    fn never_blocks(&self) -> bool {
+        self.bound_by == BoundBy::ThisProgram
     }
 
     fn transport(&self) -> Transport {

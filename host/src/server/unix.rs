@@ -11,7 +11,7 @@ use nix::libc;
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::datagram::DatagramSocket;
-use super::listener::{Accepted, BindOptions, Listener};
+use super::listener::{Accepted, BindOptions, BoundBy, Listener};
 use super::socket_file::SocketName;
 use super::tcp::backlog;
 use super::udp::Packets;
@@ -23,6 +23,7 @@ pub(super) struct UnixStreamServer {
     // Before the socket, so that it goes first: a file whose socket is closed is the next server's.
     name: SocketName,
     socket: Socket,
+    bound_by: BoundBy,
 }
 
 impl UnixStreamServer {
@@ -33,7 +34,7 @@ impl UnixStreamServer {
     /// What is wrong, and what to do.
     pub(super) fn server_bind(path: &Path, options: &BindOptions) -> Result<Self, String> {
         let (socket, name) = bind(path, Type::STREAM, options)?;
-        UnixStreamServer::new(socket, name).map_err(|error| error.to_string())
+        UnixStreamServer::new(socket, name, BoundBy::ThisProgram).map_err(|error| error.to_string())
     }
 
     /// A server on a socket that is bound.
@@ -41,15 +42,23 @@ impl UnixStreamServer {
     /// # Errors
     ///
     /// What the system says.
-    pub(super) fn new(socket: Socket, name: SocketName) -> io::Result<Self> {
+    pub(super) fn new(socket: Socket, name: SocketName, bound_by: BoundBy) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
-        Ok(UnixStreamServer { name, socket })
+        Ok(UnixStreamServer {
+            name,
+            socket,
+            bound_by,
+        })
     }
 }
 
 impl Listener for UnixStreamServer {
     fn server_activate(&self, request_queue_size: u32) -> io::Result<()> {
         self.socket.listen(backlog(request_queue_size))
+    }
+
+    fn never_blocks(&self) -> bool {
+        self.bound_by == BoundBy::ThisProgram
     }
 
     fn transport(&self) -> Transport {

@@ -13,7 +13,9 @@ use std::slice;
 
 use nix::errno::Errno;
 use nix::libc;
-use nix::sys::mman::{MRemapFlags, MapFlags, ProtFlags, mmap_anonymous, mprotect, mremap, munmap};
+use nix::sys::mman::{
+    MRemapFlags, MapFlags, MmapAdvise, ProtFlags, madvise, mmap_anonymous, mprotect, mremap, munmap,
+};
 
 /// A huge page of x86-64, and of AArch64 with pages of 4 KiB, in bytes.
 const HUGE: usize = 2 << 20;
@@ -32,7 +34,8 @@ struct Segment {
 ///
 /// # Errors
 ///
-/// The system has no huge pages for it: what was not moved is as it was.
+/// The system has no huge pages for it: what was not moved is as it was. (Where it has them and runs out of memory for
+/// the tables at that very moment, the process ends.)
 ///
 /// # Safety
 ///
@@ -42,7 +45,7 @@ pub(super) unsafe fn move_program() -> nix::Result<usize> {
     for segment in segments() {
         let start = segment.start.next_multiple_of(HUGE);
         let length = (segment.end / HUGE * HUGE).saturating_sub(start);
-        if let Some(start) = NonNull::new(ptr::without_provenance_mut(start))
+        if let Some(start) = NonNull::new(ptr::with_exposed_provenance_mut(start))
             && length > 0
         {
             // SAFETY: it is a part of this program, which is mapped for as long as it runs.
@@ -69,6 +72,8 @@ unsafe fn move_pages(start: NonNull<c_void>, length: usize, is_code: bool) -> ni
         let new = mmap_anonymous(None, room, writable, MapFlags::MAP_PRIVATE)?;
         let before = new.as_ptr().align_offset(HUGE);
         let copy = new.byte_add(before);
+        // Then they are huge as they are written to, for the most part; what this does not do is done below.
+        let _ = madvise(copy, length, MmapAdvise::MADV_HUGEPAGE);
         ptr::copy_nonoverlapping(start.cast::<u8>().as_ptr(), copy.cast().as_ptr(), length);
         let collapsed = Errno::result(libc::madvise(copy.as_ptr(), length, MADV_COLLAPSE));
         let moved = collapsed.and_then(|_| {
@@ -100,7 +105,8 @@ fn segments() -> Vec<Segment> {
             (object, headers, &mut *found.cast::<Vec<Segment>>())
         };
         let is_constant = |header: &&libc::Elf64_Phdr| {
-            header.p_type == libc::PT_LOAD && header.p_flags & libc::PF_W == 0
+            let rights = header.p_flags & (libc::PF_R | libc::PF_W);
+            header.p_type == libc::PT_LOAD && rights == libc::PF_R
         };
         found.extend(headers.iter().filter(is_constant).map(|header| {
             let start = (object.dlpi_addr + header.p_vaddr) as usize;
