@@ -1,4 +1,4 @@
-//! What the parts of a request cost: `cargo bench --features parts`.
+//! What the parts of a request cost: `cargo xtask bench parts`.
 
 use std::hint::black_box;
 use std::sync::Arc;

@@ -37,7 +37,7 @@ pub(super) fn section(world: &crate::world::World) -> Section {
         key: "instance",
         title: "Set-up and tear-down of the sandbox",
         work: "A request in memory, `hello,server\\n`, by the library: the median over requests one after the \
-               other, on one thread. `hello` prints two lines besides. (`cargo bench` has the same with more statistics.)"
+               other, on one thread. `hello` prints two lines besides. (`cargo xtask bench parts` has the same with more statistics.)"
             .to_owned(),
         subjects: subjects.into(),
         metrics: vec![TIME],
