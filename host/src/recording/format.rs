@@ -103,18 +103,28 @@ impl OfServiceText {
         // Behind the fields of the request, in the same object.
         OfServiceText(object.replacen('{', ",", 1))
     }
+
+    /// What a header with it takes, in bytes.
+    pub(super) fn header_size(&self) -> usize {
+        SHORT + self.0.len()
+    }
 }
 
 /// A recording's bytes as a file, of which `events` are the lines behind the first.
 pub(super) fn to_bytes(request: &OfRequest, service: &OfServiceText, events: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(SHORT + service.0.len() + events.len());
+    push_header(&mut bytes, request, service);
+    bytes.extend_from_slice(events);
+    bytes
+}
+
+/// The first line.
+pub(super) fn push_header(bytes: &mut Vec<u8>, request: &OfRequest, service: &OfServiceText) {
     // A vector takes all that is written to it.
-    let _ = serde_json::to_writer(&mut bytes, request);
+    let _ = serde_json::to_writer(&mut *bytes, request);
     bytes.pop_if(|last| *last == b'}');
     bytes.extend_from_slice(service.0.as_bytes());
     bytes.push(b'\n');
-    bytes.extend_from_slice(events);
-    bytes
 }
 
 /// The line of an event: both in one object, as [`Timed`] is read.

@@ -1,6 +1,7 @@
 //! The folder of recordings: private, bounded, and written by a thread of its own, so that no request waits for a
 //! disk. Where the disk is full or slow, recordings are lost, and it is said.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -12,7 +13,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::Sink;
-use super::recorder::{file_name, is_file_name};
+use super::recorder::{Head, file_name, is_file_name};
 use super::waiting::{Batch, Waiting};
 use crate::config::RecordOptions;
 use crate::events;
@@ -65,7 +66,28 @@ pub(crate) fn prepare_folder(folder: &Path) -> Result<(), KeeperError> {
 pub(crate) struct Kept {
     /// The name of its file; none of a success, which has no file of its own.
     pub(crate) name: Option<String>,
+    /// Its first line, where that is no text yet.
+    pub(crate) head: Option<Head>,
+    /// The other lines, or all.
     pub(crate) bytes: Vec<u8>,
+}
+
+impl Kept {
+    /// All lines.
+    pub(crate) fn whole(&self) -> Cow<'_, [u8]> {
+        let Some(head) = &self.head else {
+            return Cow::Borrowed(&self.bytes);
+        };
+        let mut whole = Vec::with_capacity(self.size());
+        head.push(&mut whole);
+        whole.extend_from_slice(&self.bytes);
+        Cow::Owned(whole)
+    }
+
+    /// About how many bytes that is.
+    pub(super) fn size(&self) -> usize {
+        self.bytes.len() + self.head.as_ref().map_or(0, Head::size)
+    }
 }
 
 /// Writes recordings into a folder.

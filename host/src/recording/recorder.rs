@@ -4,14 +4,14 @@ use std::fmt::Write as _;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::SystemTime;
 
-use super::format::{self, OfServiceText, to_bytes};
+use super::format::{self, OfServiceText, push_header};
 use super::keeper::Kept;
 use super::{End, Header, Journal, OfRequest, OfService, Recording, VERSION};
-use crate::address::Endpoint;
+use crate::address::{Endpoint, Transport};
 use crate::config::RecordWhen;
 use crate::handler::Ended;
 use crate::outcome::Outcome;
-use crate::request::Request;
+use crate::request::{PeerCredentials, Request};
 
 /// Where recordings go: to the folder, or to the process that has it.
 pub(crate) trait Sink: Send + Sync {
@@ -84,9 +84,10 @@ impl Recorder {
         if name.is_none() && self.when == RecordWhen::Fail {
             return;
         }
-        let (of_request, events) = taken(journal, request, ended);
-        let bytes = to_bytes(&of_request, &self.text(digest), &events);
-        self.sink.keep(Kept { name, bytes });
+        let (taken, bytes) = taken(journal, request, ended);
+        let service = self.text(digest);
+        let head = Some(Head { taken, service });
+        self.sink.keep(Kept { name, head, bytes });
     }
 
     /// Of the handler with this digest: it is made once, and again when another handler has come in its place.
@@ -114,15 +115,16 @@ pub(crate) fn recording(
     request: &Request,
     ended: &Ended,
 ) -> Recording {
-    let (request, events) = taken(journal, request, ended);
+    let (taken, events) = taken(journal, request, ended);
+    let request = taken.of_request();
     Recording {
         header: Header { request, service },
         events: format::events(&events),
     }
 }
 
-/// What a header says of the request, and the lines behind it.
-fn taken(journal: &Journal, request: &Request, ended: &Ended) -> (OfRequest, Vec<u8>) {
+/// Takes down how a request ended.
+fn taken(journal: &Journal, request: &Request, ended: &Ended) -> (Taken, Vec<u8>) {
     let micros =
         |duration: std::time::Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
     journal.end(End {
@@ -133,17 +135,60 @@ fn taken(journal: &Journal, request: &Request, ended: &Ended) -> (OfRequest, Vec
         memory_peak: ended.memory_peak,
     });
     let (events, dropped) = journal.take();
-    let request = OfRequest {
-        recording: VERSION,
-        time: humantime::format_rfc3339_millis(SystemTime::now()).to_string(),
+    let taken = Taken {
+        time: SystemTime::now(),
         id: request.id(),
-        transport: request.transport().scheme().into(),
-        client: text(request.client_address()),
-        server: text(&request.server_address()),
-        peer: request.peer_credentials().map(Into::into),
+        transport: request.transport(),
+        client: request.client_address().clone(),
+        server: request.server_address(),
+        peer: request.peer_credentials(),
         dropped,
     };
-    (request, events)
+    (taken, events)
+}
+
+/// What a header says of its request, before it is text.
+struct Taken {
+    time: SystemTime,
+    id: u64,
+    transport: Transport,
+    client: Endpoint,
+    server: Endpoint,
+    peer: Option<PeerCredentials>,
+    dropped: u64,
+}
+
+impl Taken {
+    fn of_request(&self) -> OfRequest {
+        OfRequest {
+            recording: VERSION,
+            time: humantime::format_rfc3339_millis(self.time).to_string(),
+            id: self.id,
+            transport: self.transport.scheme().into(),
+            client: text(&self.client),
+            server: text(&self.server),
+            peer: self.peer.map(Into::into),
+            dropped: self.dropped,
+        }
+    }
+}
+
+/// A header that is to be written: whoever writes makes it text, and not the request's thread.
+pub(crate) struct Head {
+    taken: Taken,
+    service: Arc<OfServiceText>,
+}
+
+impl Head {
+    /// Writes it.
+    pub(super) fn push(&self, bytes: &mut Vec<u8>) {
+        push_header(bytes, &self.taken.of_request(), &self.service);
+    }
+
+    /// About what it takes, in bytes.
+    pub(super) fn size(&self) -> usize {
+        self.service.header_size()
+    }
 }
 
 /// An endpoint's text, in one allocation where it is of the internet.

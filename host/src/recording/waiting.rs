@@ -4,6 +4,7 @@ use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::keeper::Kept;
+use super::recorder::Head;
 use crate::request::lock;
 
 /// Recordings that wait to be written, and bytes in them; more are lost.
@@ -43,6 +44,11 @@ pub(super) struct Batch {
     successes: Vec<u8>,
     /// Where each of them ends.
     ends: Vec<usize>,
+    /// The first line of each, until it stands there.
+    heads: Vec<Option<Head>>,
+    heads_bytes: usize,
+    /// Room for them when they do.
+    whole: Vec<u8>,
 }
 
 impl Batch {
@@ -51,7 +57,7 @@ impl Batch {
     }
 
     fn bytes(&self) -> usize {
-        self.failures_bytes + self.successes.len()
+        self.failures_bytes + self.successes.len() + self.heads_bytes
     }
 
     fn clear(&mut self) {
@@ -60,19 +66,38 @@ impl Batch {
         self.successes.clear();
         self.successes.shrink_to(ROOM);
         self.ends.clear();
+        self.heads.clear();
+        self.heads_bytes = 0;
     }
 
-    pub(super) fn push(&mut self, Kept { name, bytes }: Kept) {
-        match name {
-            Some(name) => {
-                self.failures_bytes += bytes.len();
-                self.failures.push((name, bytes));
-            }
-            None => {
-                self.successes.extend_from_slice(&bytes);
-                self.ends.push(self.successes.len());
-            }
+    pub(super) fn push(&mut self, mut kept: Kept) {
+        if let Some(name) = kept.name.take() {
+            let bytes = kept.whole().into_owned();
+            self.failures_bytes += bytes.len();
+            self.failures.push((name, bytes));
+            return;
         }
+        self.successes.extend_from_slice(&kept.bytes);
+        self.ends.push(self.successes.len());
+        self.heads_bytes += kept.head.as_ref().map_or(0, Head::size);
+        self.heads.push(kept.head);
+    }
+
+    /// Puts each first line in its place.
+    fn put_heads(&mut self) {
+        self.whole.clear();
+        let mut from = 0;
+        for (end, head) in self.ends.iter_mut().zip(self.heads.drain(..)) {
+            if let Some(head) = head {
+                head.push(&mut self.whole);
+            }
+            self.whole.extend_from_slice(&self.successes[from..*end]);
+            from = *end;
+            *end = self.whole.len();
+        }
+        self.heads_bytes = 0;
+        std::mem::swap(&mut self.successes, &mut self.whole);
+        self.whole.shrink_to(ROOM);
     }
 
     /// The successes in pieces of whole recordings: how many, and their bytes, up to `largest` where that is possible.
@@ -98,7 +123,7 @@ impl Waiting {
     pub(super) fn push(&self, kept: Kept) -> bool {
         let mut state = lock(&self.state);
         let is_full = state.batch.len() >= MOST
-            || state.batch.bytes().saturating_add(kept.bytes.len()) > MOST_BYTES;
+            || state.batch.bytes().saturating_add(kept.size()) > MOST_BYTES;
         if is_full || state.is_finished {
             return false;
         }
@@ -130,6 +155,8 @@ impl Waiting {
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
         std::mem::swap(&mut state.batch, batch);
+        drop(state);
+        batch.put_heads();
         batch.len() > 0
     }
 }
@@ -141,6 +168,7 @@ mod tests {
     fn success(length: usize) -> Kept {
         Kept {
             name: None,
+            head: None,
             bytes: vec![b'x'; length],
         }
     }

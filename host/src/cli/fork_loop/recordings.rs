@@ -38,13 +38,14 @@ pub(super) struct ToSupervisor {
 impl Sink for ToSupervisor {
     fn keep(&self, kept: Kept) {
         let child = std::process::id().to_le_bytes();
-        let name = kept.name.unwrap_or_default();
-        let count = kept.bytes.len().div_ceil(LENGTH);
-        for (number, piece) in kept.bytes.chunks(LENGTH).enumerate() {
+        let name = kept.name.as_deref().unwrap_or_default();
+        let whole = kept.whole();
+        let count = whole.len().div_ceil(LENGTH);
+        for (number, piece) in whole.chunks(LENGTH).enumerate() {
             let (mut place, mut name_line) = (0, ["", ""]);
             if number == 0 {
                 place |= FIRST;
-                name_line = [&*name, "\n"];
+                name_line = [name, "\n"];
             }
             if number + 1 == count {
                 place |= LAST;
@@ -93,6 +94,7 @@ impl Pieces {
         let end = whole.iter().position(|byte| *byte == b'\n')?;
         let name = str::from_utf8(&whole[..end]).ok()?;
         (name.is_empty() || is_file_name(name)).then(|| Kept {
+            head: None,
             name: (!name.is_empty()).then(|| name.to_owned()),
             bytes: whole[end + 1..].to_vec(),
         })

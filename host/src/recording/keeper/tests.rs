@@ -14,6 +14,7 @@ fn options(most: u32, size: u64) -> RecordOptions {
 fn kept(name: Option<&str>, length: usize) -> Kept {
     Kept {
         name: name.map(str::to_owned),
+        head: None,
         bytes: vec![b'x'; length],
     }
 }
