@@ -7,6 +7,7 @@ mod growth;
 mod handlers;
 mod held;
 mod instance;
+mod memory;
 mod overload;
 mod short;
 mod start;
@@ -124,6 +125,7 @@ pub fn all(world: &World, amount: &Amount) -> Vec<Section> {
         start::section(world),
         handlers::section(world),
         growth::section(world),
+        memory::section(world),
         overload::section(world),
         generator::section(world),
     ]
