@@ -206,7 +206,7 @@ pub(super) fn main(mut args: ForkLoopArgs) -> anyhow::Result<ExitCode> {
     )?);
     let server = BaseServer::new(listener, service, fork.clone(), Arc::new(quota), control);
     obey(&server, &fork)?;
-    // Without them requests take a little longer, and no system lacks them that would be told of it.
+    // Where the system has none, each child takes some more page faults, and all else is the same.
     // SAFETY: this process has one thread.
     let _ = unsafe { huge_pages::move_program() };
     // What is open stays; nothing else is needed.
