@@ -3,32 +3,58 @@
 use crate::process::{Processes, TICKS};
 use crate::world::World;
 use anyhow::Result;
+use std::fmt;
 use std::fs::read_to_string;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// How busy the machine is with other things: what their part was tells how far figures can be trusted.
-pub struct Others {
+pub struct Watch {
     began: Instant,
-    all: Duration,
+    busy: Busy,
     ours: Duration,
 }
 
-impl Others {
+/// Shares of all processors.
+#[derive(Default)]
+pub struct Meanwhile {
+    /// Other programs, and what the kernel does for nobody in particular.
+    pub others: f64,
+    /// What a hypervisor gave to others (proc_stat(5), `steal`).
+    pub stolen: f64,
+}
+
+impl fmt::Display for Meanwhile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{:.0} % of the processors; taken by a hypervisor: {:.0} %",
+            self.others * 100.0,
+            self.stolen * 100.0
+        )
+    }
+}
+
+impl Watch {
     /// Watches from now on.
-    pub fn watch() -> Self {
-        Others {
+    pub fn begin() -> Self {
+        Watch {
             began: Instant::now(),
-            all: busy(),
+            busy: busy(),
             ours: ours(),
         }
     }
 
-    /// Their share of all processors since.
-    pub fn share(&self) -> f64 {
-        let all = busy().saturating_sub(self.all);
-        let others = all.saturating_sub(ours().saturating_sub(self.ours));
-        others.as_secs_f64() / (self.began.elapsed().as_secs_f64() * cores() as f64)
+    /// What there was besides this program since.
+    pub fn end(&self) -> Meanwhile {
+        let (now, ours) = (busy(), ours().saturating_sub(self.ours));
+        let others = (now.programs.saturating_sub(self.busy.programs)).saturating_sub(ours);
+        let stolen = now.stolen.saturating_sub(self.busy.stolen);
+        let all = self.began.elapsed().as_secs_f64() * cores() as f64;
+        Meanwhile {
+            others: others.as_secs_f64() / all,
+            stolen: stolen.as_secs_f64() / all,
+        }
     }
 }
 
@@ -37,20 +63,30 @@ fn ours() -> Duration {
     Processes(std::process::id()).cpu()
 }
 
-/// Of all processors since the start of the system (proc_stat(5)), what a hypervisor took included.
-fn busy() -> Duration {
+/// Time of all processors since the start of the system (proc_stat(5)).
+#[derive(Debug, PartialEq)]
+struct Busy {
+    programs: Duration,
+    stolen: Duration,
+}
+
+fn busy() -> Busy {
     busy_in(&read("/proc/stat"))
 }
 
-fn busy_in(text: &str) -> Duration {
+fn busy_in(text: &str) -> Busy {
     let first = text.lines().next().unwrap_or_default();
-    let fields = first.split_whitespace().skip(1).take(8).enumerate();
-    // The fourth and fifth are idle time.
-    let busy = fields.filter(|(number, _)| *number != 3 && *number != 4);
-    let ticks: u64 = busy
-        .filter_map(|(_, field)| field.parse::<u64>().ok())
-        .sum();
-    Duration::from_millis(ticks * 1000 / TICKS)
+    let fields = first.split_whitespace().skip(1).map(str::parse);
+    let fields: Vec<u64> = fields.map(Result::unwrap_or_default).collect();
+    let of = |numbers: &[usize]| {
+        let ticks: u64 = numbers.iter().filter_map(|&n| fields.get(n)).sum();
+        Duration::from_millis(ticks * 1000 / TICKS)
+    };
+    Busy {
+        // user, nice, system, irq, softirq: the rest are idle time, steal, and guests that are in user time already.
+        programs: of(&[0, 1, 2, 5, 6]),
+        stolen: of(&[7]),
+    }
 }
 
 fn cores() -> usize {
@@ -124,8 +160,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_processor_is_busy_but_while_it_idles_or_waits() {
-        let stat = "cpu  100 20 30 9000 800 4 5 6 7 8\ncpu0 1 1 1 1 1 1 1 1 1 1\n";
-        assert_eq!(busy_in(stat), Duration::from_millis(1650));
+    fn a_processor_is_busy_but_while_it_idles_waits_or_is_taken() {
+        let stat = "cpu  100 20 30 9000 800 4 6 5 7 8\ncpu0 1 1 1 1 1 1 1 1 1 1\n";
+        let busy = Busy {
+            programs: Duration::from_millis(1600),
+            stolen: Duration::from_millis(50),
+        };
+        assert_eq!(busy_in(stat), busy);
     }
 }

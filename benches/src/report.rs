@@ -38,11 +38,7 @@ fn text(world: &World, amount: &Amount, sections: &[Section], results: &Results)
     for (what, which) in machine::describe(world)? {
         writeln!(out, "| {what} | {which} |")?;
     }
-    writeln!(
-        out,
-        "| other programs meanwhile | {:.0} % of the processors |",
-        results.others * 100.0
-    )?;
+    writeln!(out, "| other programs meanwhile | {} |", results.meanwhile)?;
     writeln!(
         out,
         "\n`cargo xtask bench --report`: {} rounds; in each, all competitors one after the other, in an order that moves \

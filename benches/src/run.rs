@@ -1,7 +1,7 @@
 //! The rounds: everything in turn, again and again, so that whatever the machine does besides meets all alike.
 
 use crate::figures::{Figures, Metric, Spread, short};
-use crate::machine::Others;
+use crate::machine::{Meanwhile, Watch};
 use crate::sections::{Section, Target};
 use crate::world::{Amount, World};
 use anyhow::{Context, Result, bail};
@@ -13,8 +13,8 @@ use std::time::Instant;
 pub struct Results {
     /// By section, by subject, by round.
     figures: BTreeMap<(&'static str, &'static str), Vec<Figures>>,
-    /// The share of the processors that other programs had meanwhile.
-    pub others: f64,
+    /// What the machine did besides.
+    pub meanwhile: Meanwhile,
 }
 
 impl Results {
@@ -60,7 +60,7 @@ pub fn run(world: &World, amount: &Amount, sections: &[Section]) -> Result<Resul
     }
     let mut results = Results::default();
     let began = Instant::now();
-    let others = Others::watch();
+    let watch = Watch::begin();
     for round in 0..amount.rounds {
         eprintln!(
             "==> round {} of {}, after {:.0?}",
@@ -86,11 +86,11 @@ pub fn run(world: &World, amount: &Amount, sections: &[Section]) -> Result<Resul
             }
         }
     }
-    results.others = others.share();
+    results.meanwhile = watch.end();
     eprintln!(
-        "==> {:.0?}; other programs had {:.0} % of the processors meanwhile",
+        "==> {:.0?}; other programs meanwhile: {}",
         began.elapsed(),
-        results.others * 100.0
+        results.meanwhile
     );
     Ok(results)
 }

@@ -1,5 +1,6 @@
 //! `sandsock serve`: bind, load, accept, and end in good order.
 
+mod channel;
 mod in_process;
 mod loading;
 mod notify;

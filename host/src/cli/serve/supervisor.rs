@@ -4,7 +4,7 @@
 //! listeners, the compiled handler, the table of requests and the log. Its children outlive it, too;
 //! the system gives them to this process.
 
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd};
 use std::process::{Child, ExitStatus};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Acquire;
@@ -13,27 +13,25 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use nix::errno::Errno;
 use nix::sys::prctl::set_child_subreaper;
 use nix::sys::signal::{self, Signal, killpg};
-use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, socketpair};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
 use sd_notify::NotifyState;
 
+use super::channel::pass_on;
 use super::loading::Shared;
 use super::notify::notify;
 use super::orphans::Orphans;
 use super::sockets::Sockets;
 use super::{Message, PATIENCE, Reason, listening, receive_until};
-use crate::cli::fork_loop::{
-    ACCEPTING, GUEST_LINE, Inherited, LINE, PIECE, Pieces, STOP, grant_arguments, ignore_signals,
-};
+use crate::cli::fork_loop::{Inherited, STOP, grant_arguments, ignore_signals};
 use crate::cli::log;
 use crate::cli::this_program::this_program;
 use crate::concurrency::{CUT, Table};
 use crate::events;
-use crate::recording::{Keeper, Sink};
+use crate::recording::Keeper;
 use crate::server::Listener;
 
 /// How long to wait before a process that died is started again: twice as long each time, until one
@@ -371,53 +369,5 @@ impl Loop {
     fn signal(&self, signal: Signal) {
         // It was not waited for, so that the number is its own.
         let _ = signal::kill(self.pid(), signal);
-    }
-}
-
-/// The longest message; a longer one would not fit into the sender's buffer either.
-const LONGEST_MESSAGE: usize = 256 << 10;
-
-/// Recordings are gathered for so long: to be woken for each would cost requests more than to record them does.
-const GATHERING: Duration = Duration::from_millis(5);
-
-/// Not where so many bytes have come at once: children would wait for room in the channel.
-const MUCH: usize = 32 << 10;
-
-/// Passes on what a loop and its children say, until none of them is left.
-fn pass_on(channel: &OwnedFd, number: u64, keeper: Option<&Keeper>, messages: &Sender<Message>) {
-    let mut pieces = Pieces::default();
-    let mut buffer = vec![0; LONGEST_MESSAGE];
-    // Bytes of recordings since the last look in vain.
-    let mut gathered = 0;
-    loop {
-        let flags = match gathered {
-            0 => MsgFlags::empty(),
-            _ => MsgFlags::MSG_DONTWAIT,
-        };
-        let length = match recv(channel.as_raw_fd(), &mut buffer, flags) {
-            Ok(0) => return,
-            Ok(length) => length,
-            Err(Errno::EINTR) => continue,
-            Err(Errno::EAGAIN) => {
-                if gathered < MUCH {
-                    thread::sleep(GATHERING);
-                }
-                gathered = 0;
-                continue;
-            }
-            Err(_) => return,
-        };
-        match buffer[..length] {
-            [LINE, ref line @ ..] => log::line(log::Of::Host, line),
-            [GUEST_LINE, ref line @ ..] => log::line(log::Of::Guest, line),
-            [PIECE, ref piece @ ..] => {
-                gathered += length;
-                if let (Some(recording), Some(keeper)) = (pieces.add(piece), keeper) {
-                    keeper.keep(recording);
-                }
-            }
-            [ACCEPTING] => drop(messages.send(Message::Accepting(number))),
-            ref said => events::fork_said(String::from_utf8_lossy(said).trim_end()),
-        }
     }
 }
