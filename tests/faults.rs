@@ -246,7 +246,7 @@ fn without_memory_requests_fail_and_the_service_stays() {
             serves(&server);
             let fault = format!("{call}:error=ENOMEM");
             let faults = Faults::put_into(server.acceptor(), &[&fault]);
-            // So is a connection for which there is no thread.
+            // A connection for which there is no thread is closed at once: that can come as an error.
             let grow = script(&[Op::GrowMemory(64), Write("grown")]);
             let replies: Vec<_> = (0..3)
                 .map(|_| server.connect().try_ask(&grow).unwrap_or_default())
