@@ -80,10 +80,7 @@ impl Competitor {
         match self.program {
             Program::Sandsock(handler, _) => {
                 let is_there = world.handler(handler).is_some();
-                let how = match handler.starts_with("languages/") {
-                    true => "`cargo xtask toolchains` and `cargo xtask test` make it",
-                    false => "`cargo xtask build` makes it",
-                };
+                let how = "`cargo xtask bench` makes it, with what `cargo xtask toolchains` brings";
                 (!is_there).then(|| format!("target/{handler} is not there: {how}"))
             }
             Program::Native(_) => None,

@@ -1,6 +1,7 @@
 //! sandsock side by side with what a user would take instead (`benches/`).
 
 use crate::build;
+use crate::languages;
 use crate::layout::{root, target};
 use crate::run::{cargo, run};
 use anyhow::Result;
@@ -39,15 +40,14 @@ enum Instead {
     },
     /// Times the parts of a request, by criterion: instances of each kind and language, calls of the host, admission,
     /// the hand-over to a thread.
-    ///
-    /// Languages take part where `cargo xtask test` has built them.
     Parts,
 }
 
-/// Builds what takes part, and measures or counts.
+/// Builds what takes part, and measures or counts. Languages take part whose compilers are there.
 pub(crate) fn bench(arguments: &Bench) -> Result<()> {
     build::program()?;
     build::handlers()?;
+    languages::build()?;
     if let Some(Instead::Parts) = &arguments.instead {
         return run(cargo().args(["bench", "--package", "sandsock", "--features", "parts"]));
     }

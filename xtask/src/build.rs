@@ -55,7 +55,7 @@ pub(crate) fn hello() -> Result<()> {
     compile(&[hello], MODULE, SMALL, "handlers", "wasm")
 }
 
-/// Builds the programs of `tests/guests`, and what every SDK is held to, in Rust.
+/// Builds the programs of `tests/guests`.
 pub(crate) fn test_guests() -> Result<()> {
     let named = |folder: PathBuf| Guest {
         name: file_name(&folder),
@@ -73,7 +73,11 @@ pub(crate) fn test_guests() -> Result<()> {
         WITH_LINES,
         "test-guests",
         "debug.component.wasm",
-    )?;
+    )
+}
+
+/// Builds what every SDK is held to, in Rust.
+pub(crate) fn conformance() -> Result<()> {
     let rust = Guest {
         folder: layout::root().join("guest-sdk/rust/conformance"),
         name: "rust".into(),

@@ -1,5 +1,6 @@
 //! The handler of `guest-sdk/conformance`, built in every language whose compiler is there.
 
+use crate::build;
 use crate::layout::{root, target};
 use crate::run::{run, say};
 use crate::toolchains;
@@ -9,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::SystemTime;
 
-/// What is built in a folder of `guest-sdk`. Rust is built and tested with all that is Rust.
+/// What is built in a folder of `guest-sdk`. Rust is built and tested as all that is Rust.
 struct Language {
     folder: &'static str,
     compiler: &'static str,
@@ -52,6 +53,7 @@ const LANGUAGES: [Language; 6] = [
 
 /// Builds `target/languages/LANGUAGE.wasm`, where it is older than what it is made of.
 pub(crate) fn build() -> Result<()> {
+    build::conformance()?;
     let destination = target()?.join("languages");
     fs::create_dir_all(&destination)?;
     for language in LANGUAGES {
