@@ -127,7 +127,7 @@ fn initialisation_sees_the_environment_of_its_service() {
 #[track_caller]
 fn is_refused(initialize: &str, options: &[&str], words: &str) {
     let (_dir, path) = file(initialize);
-    let mut serve = Serve::new(&path);
+    let mut serve = Serve::new(&path).with("--compile-timeout 10m");
     for option in options {
         serve = serve.arg(option);
     }

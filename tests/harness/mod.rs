@@ -28,6 +28,6 @@ pub(crate) use taken::Taken;
 
 use std::time::Duration;
 
-/// How long a test waits for what must come. Long, because the machine may be busy: it is reached only
-/// when something is broken.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a test waits for what must come. Long, because the machine may be busy, and compiling gets
+/// little of a busy one: it is reached only when something is broken.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
