@@ -1,6 +1,6 @@
 //! The built program, run to its end.
 
-use super::{Log, PATIENCE, cache_home, program};
+use super::{Log, PATIENCE_TO_COMPILE, cache_home, program};
 use std::ffi::OsStr;
 use std::io::{Read, Write};
 use std::os::unix::process::ExitStatusExt;
@@ -89,7 +89,7 @@ pub(super) fn finish(mut command: Command, input: &[u8]) -> Finished {
         bytes
     });
     let log = Log::follow(child.stderr.take().expect("a pipe"));
-    let Some(status) = wait(&mut child) else {
+    let Some(status) = wait(&mut child, PATIENCE_TO_COMPILE) else {
         let _ = child.kill();
         panic!("it does not end:\n{}", log.lines().join("\n"));
     };
@@ -103,8 +103,8 @@ pub(super) fn finish(mut command: Command, input: &[u8]) -> Finished {
 }
 
 /// Waits until a child ends; none where it does not.
-pub(super) fn wait(child: &mut Child) -> Option<ExitStatus> {
-    let until = Instant::now() + PATIENCE;
+pub(super) fn wait(child: &mut Child, patience: Duration) -> Option<ExitStatus> {
+    let until = Instant::now() + patience;
     while Instant::now() < until {
         if let Some(status) = child.try_wait().expect("a child of ours") {
             return Some(status);

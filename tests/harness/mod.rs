@@ -28,6 +28,9 @@ pub(crate) use taken::Taken;
 
 use std::time::Duration;
 
-/// How long a test waits for what must come. Long, because the machine may be busy, and compiling gets
-/// little of a busy one: it is reached only when something is broken.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
+/// How long a test waits for what must come. Long, because the machine may be busy: it is reached only
+/// when something is broken.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The same for a program that may have to compile a handler first: that gets little of a busy machine.
+pub(crate) const PATIENCE_TO_COMPILE: Duration = Duration::from_secs(600);

@@ -4,7 +4,8 @@
 
 use super::finished::{Finished, finish, wait};
 use super::{
-    Client, Log, PATIENCE, Process, Recording, Transport, cache_home, is_request, program, signal,
+    Client, Log, PATIENCE, PATIENCE_TO_COMPILE, Process, Recording, Transport, cache_home,
+    is_request, program, signal,
 };
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
@@ -192,7 +193,7 @@ impl Server {
     /// listens, or has ended without: then its log. Its standard output and standard error are pipes.
     pub(crate) fn start(command: Command, dir: TempDir) -> Result<Self, Vec<String>> {
         let server = Server::spawn(command, dir);
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + PATIENCE_TO_COMPILE;
         loop {
             // Looked at first: what it says before it ends is there then.
             let has_ended = server.said.has_ended();
@@ -318,7 +319,7 @@ impl Server {
 
     /// Waits until it ends.
     pub(crate) fn wait(&mut self) -> ExitStatus {
-        wait(&mut self.child)
+        wait(&mut self.child, PATIENCE)
             .unwrap_or_else(|| panic!("it does not end; its log:\n{}", self.log.lines().join("\n")))
     }
 
