@@ -131,7 +131,8 @@ const CPU_MS: u64 = 100;
 /// it are such attacks, too.
 const DEADLINE_MS: u64 = 12 * CPU_MS;
 const IDLE_MS: u64 = 400;
-const OUTPUT: u64 = 32 << 10;
+/// Byte by byte it takes a slow machine a quarter of the CPU limit.
+const OUTPUT: u64 = 8 << 10;
 const LOG: u64 = 8 << 10;
 
 /// Threads that are kept: as many as there were requests at one time.
