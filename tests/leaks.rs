@@ -62,7 +62,8 @@ fn leave_all_as_it_was(concurrency: &str) {
         // A busy machine may come to have some more requests at one time only now: a thread each, which is kept.
         let more = after.threads.saturating_sub(before.threads);
         assert!(more <= 2 * CLIENTS, "{before:?} {after:?}");
-        let kib = before.kib * 11 / 10 + 1024 * more as u64;
+        // What a thread keeps ready may be touched only now, too: less than a KiB a request, all together.
+        let kib = before.kib * 11 / 10 + 1024 * 2 * CLIENTS as u64;
         assert!(after.kib <= kib, "{before:?} {after:?}");
     }
 }
