@@ -11,6 +11,12 @@ const REQUESTS: usize = 10_000;
 /// Before anything is counted: pools, caches and kept threads are filled.
 const WARM_UP: usize = 2_000;
 
+/// So often, where not all of what is kept was there yet: a leak goes on, and what is kept is there some time.
+const ROUNDS: usize = 5;
+
+/// What memory may grow by in a round that leaves all as it was, in KiB: six bytes a request.
+const NOISE: u64 = 64;
+
 /// Clients at one time; four times as many while it warms up, so that all that is kept is there.
 const CLIENTS: usize = 4;
 
@@ -55,16 +61,20 @@ fn leave_all_as_it_was(concurrency: &str) {
         let before = settled(&server, processes, |taken| {
             std::mem::replace(&mut last, taken.descriptors) == taken.descriptors
         });
-        load(&server, transport, CLIENTS, REQUESTS);
-        let after = settled(&server, processes, |taken| {
-            taken.descriptors <= before.descriptors
-        });
-        // A busy machine may come to have some more requests at one time only now: a thread each, which is kept.
-        let more = after.threads.saturating_sub(before.threads);
-        assert!(more <= 2 * CLIENTS, "{before:?} {after:?}");
-        // What a thread keeps ready may be touched only now, too: less than a KiB a request, all together.
-        let kib = before.kib * 11 / 10 + 1024 * 2 * CLIENTS as u64;
-        assert!(after.kib <= kib, "{before:?} {after:?}");
+        let mut rounds = vec![before];
+        loop {
+            let before = rounds.last().expect("a round");
+            load(&server, transport, CLIENTS, REQUESTS);
+            let after = settled(&server, processes, |taken| {
+                taken.descriptors <= before.descriptors
+            });
+            let is_as_before = after.threads <= before.threads && after.kib <= before.kib + NOISE;
+            rounds.push(after);
+            if is_as_before {
+                break;
+            }
+            assert!(rounds.len() <= ROUNDS, "{transport:?}: {rounds:#?}");
+        }
     }
 }
 
