@@ -2,9 +2,10 @@
 
 use crate::harness::{CONCURRENCIES, PATIENCE, Serve, guest_component, wat, written};
 use crate::run::run;
+use nix::unistd::geteuid;
 use serde_json::Value;
 use std::fs::{self, Permissions};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::Path;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -207,6 +208,41 @@ fn a_folder_that_others_can_write_to_is_an_error() {
     let folder = folder.path().to_str().unwrap();
     run(&["--coredump", folder], &wat("script"), b"").is_an_error(1, &["--coredump", "chmod 700"]);
     run(&["--coredump-files", "3"], &wat("script"), b"").is_an_error(2, &["--coredump"]);
+}
+
+#[test]
+fn another_user_keeps_them_in_a_folder_of_its_own() {
+    if !geteuid().is_root() {
+        eprintln!("SKIPPED: who is not root cannot become somebody else");
+        return;
+    }
+    const NOBODY: u32 = 65534;
+    for concurrency in CONCURRENCIES {
+        let (dir, path) = written(TRAPS);
+        fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).unwrap();
+        let folder = dir.path().join("dumps");
+        let serve = || {
+            Serve::new(&path)
+                .with("--user 65534 --concurrency")
+                .arg(concurrency)
+                .arg("--coredump")
+                .arg(&folder)
+        };
+        // The folder above is root's.
+        let finished = serve().run_to_end();
+        finished.is_an_error(1, &["--coredump", folder.to_str().unwrap()]);
+        fs::create_dir(&folder).unwrap();
+        fs::set_permissions(&folder, Permissions::from_mode(0o700)).unwrap();
+        // Root's own is not its user's, whatever root may do.
+        serve().run_to_end().is_an_error(1, &["chown"]);
+        chown(&folder, Some(NOBODY), Some(NOBODY)).unwrap();
+        let server = serve().start();
+        server.ask("");
+        let event = server.request();
+        assert_eq!(read(&dump(&event)).frames, [1, 2], "{concurrency}");
+        let file = event["coredump"].as_str().unwrap();
+        assert_eq!(fs::metadata(file).unwrap().uid(), NOBODY, "{concurrency}");
+    }
 }
 
 #[test]
