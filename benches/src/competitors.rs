@@ -99,7 +99,7 @@ impl Competitor {
         Ok(match self.program {
             Program::Sandsock(handler, concurrency) => {
                 let handler = world.handler(handler).context("no handler")?;
-                let mut command = Command::new(world.program("sandsock"));
+                let mut command = Command::new(&world.sandsock);
                 command
                     .args(["serve", "--backlog", "1024", "--concurrency", concurrency])
                     .arg("--cache")

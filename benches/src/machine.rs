@@ -139,8 +139,7 @@ fn memory() -> String {
 
 /// The version, and the commit where there is one.
 fn sandsock(world: &World) -> String {
-    let program = world.program("sandsock");
-    let version = said(&program.to_string_lossy(), &["--version"]);
+    let version = said(&world.sandsock.to_string_lossy(), &["--version"]);
     let root = world.root.to_string_lossy();
     let commit = said("git", &["-C", &root, "describe", "--always", "--dirty"]);
     format!("{version} {commit}").trim().to_owned()

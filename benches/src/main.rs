@@ -15,6 +15,9 @@ struct Arguments {
     /// The workspace
     #[arg(long)]
     root: PathBuf,
+    /// The program that is measured
+    #[arg(long)]
+    sandsock: PathBuf,
     #[command(subcommand)]
     verb: Verb,
 }
@@ -55,7 +58,7 @@ fn main() -> ExitCode {
 }
 
 fn measure(arguments: Arguments) -> Result<()> {
-    let world = World::look(arguments.root)?;
+    let world = World::look(arguments.root, arguments.sandsock)?;
     match arguments.verb {
         Verb::Counts { update } => counts::counts(&world, update),
         Verb::Run {

@@ -12,6 +12,8 @@ pub struct World {
     pub target: PathBuf,
     /// The workspace.
     pub root: PathBuf,
+    /// The program that is measured.
+    pub sandsock: PathBuf,
     /// Python's interpreter itself, not a script that looks for one.
     pub python: Option<PathBuf>,
     /// Its version.
@@ -22,7 +24,7 @@ pub struct World {
 
 impl World {
     /// Looks for all of it, and raises the limit on descriptors for this process and those that it starts.
-    pub fn look(root: PathBuf) -> Result<Self> {
+    pub fn look(root: PathBuf, sandsock: PathBuf) -> Result<Self> {
         let program = std::env::current_exe().context("where does this program lie?")?;
         let target = program
             .ancestors()
@@ -34,22 +36,21 @@ impl World {
         let world = World {
             target: target.to_path_buf(),
             root,
+            sandsock,
             python,
             python_version: python_version.unwrap_or_default(),
             descriptors: hard,
         };
-        for needed in ["release/sandsock", "handlers/echo.wasm"] {
-            if !world.target.join(needed).is_file() {
-                bail!(
-                    "{} is not there: `cargo xtask bench` builds it",
-                    world.target.join(needed).display()
-                );
+        for needed in [&world.sandsock, &world.target.join("handlers/echo.wasm")] {
+            if !needed.is_file() {
+                let needed = needed.display();
+                bail!("{needed} is not there: `cargo xtask bench` builds it");
             }
         }
         Ok(world)
     }
 
-    /// A program of this workspace.
+    /// A program of the benchmark's.
     pub fn program(&self, name: &str) -> PathBuf {
         self.target.join("release").join(name)
     }

@@ -17,7 +17,8 @@ pub(crate) struct Bench {
     /// All of it once, with so little of each that it shows only that it works: about a minute.
     #[arg(long)]
     short: bool,
-    /// Write a report with pictures, into `bench` where no folder is named.
+    /// Write a report with pictures, into `bench` where no folder is named. It measures the program as it is
+    /// deployed (the profile `dist`).
     #[arg(long, value_name = "DIR", num_args = 0..=1, default_missing_value = "bench")]
     report: Option<PathBuf>,
     /// How often everything is measured, in turn [default: 5; with --short 1].
@@ -45,7 +46,10 @@ enum Instead {
 
 /// Builds what takes part, and measures or counts. Languages take part whose compilers are there.
 pub(crate) fn bench(arguments: &Bench) -> Result<()> {
-    build::program()?;
+    let sandsock = match arguments.report {
+        Some(_) => build::deployed()?,
+        None => build::program()?,
+    };
     build::handlers()?;
     languages::build()?;
     if let Some(Instead::Parts) = &arguments.instead {
@@ -54,6 +58,7 @@ pub(crate) fn bench(arguments: &Bench) -> Result<()> {
     run(cargo().args(["build", "--release", "--package", "sandsock-bench"]))?;
     let mut bench = Command::new(target()?.join("release/sandsock-bench"));
     bench.arg("--root").arg(root());
+    bench.arg("--sandsock").arg(sandsock);
     if let Some(Instead::Counts { update }) = &arguments.instead {
         bench.arg("counts");
         if *update {

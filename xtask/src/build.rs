@@ -17,12 +17,22 @@ struct Guest {
     name: String,
 }
 
-/// Builds the program.
-pub(crate) fn program() -> Result<()> {
-    if !layout::program()?.exists() {
+/// Builds the program; where it lies.
+pub(crate) fn program() -> Result<PathBuf> {
+    sandsock("release", layout::program()?)
+}
+
+/// Builds the program as it is deployed; where it lies.
+pub(crate) fn deployed() -> Result<PathBuf> {
+    sandsock("dist", target()?.join("dist/sandsock"))
+}
+
+fn sandsock(profile: &str, lies: PathBuf) -> Result<PathBuf> {
+    if !lies.exists() {
         say("building the program; the first time this takes some minutes");
     }
-    run(cargo().args(["build", "--release", "--package", "sandsock"]))
+    run(cargo().args(["build", "--profile", profile, "--package", "sandsock"]))?;
+    Ok(lies)
 }
 
 /// Builds all handlers, each as a module and as a component.

@@ -88,7 +88,7 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().verb {
         Verb::Audit => audit::audit(),
         Verb::Bench(arguments) => bench::bench(&arguments),
-        Verb::Build => build::program().and_then(|()| build::handlers()),
+        Verb::Build => build::program().and_then(|_| build::handlers()),
         Verb::Demo { port } => demo::demo(port),
         Verb::Fuzz {
             target,
