@@ -2,8 +2,8 @@
 //! each of it is denied is shown from inside, by `host/tests/confined`.
 
 use crate::harness::{
-    CONCURRENCIES, Finished, Op, PATIENCE, Process, Serve, Server, Transport, faults, handler,
-    script, signal, wat,
+    CONCURRENCIES, Finished, NOBODY, Op, PATIENCE, Process, Serve, Server, Transport, faults,
+    handler, is_root, script, signal, wat,
 };
 use Op::{Return, Write};
 use nix::unistd::geteuid;
@@ -13,18 +13,6 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 use std::time::Instant;
 use tempfile::TempDir;
-
-/// A user and group without rights, by number: the overflow user, which every Linux has.
-const NOBODY: &str = "65534";
-
-/// What only root can show.
-fn is_root() -> bool {
-    let is_root = geteuid().is_root();
-    if !is_root {
-        eprintln!("SKIPPED: who is not root cannot become somebody else");
-    }
-    is_root
-}
 
 fn hardened(server: &Server) -> Value {
     let events = server.log().wait_for(1, |e| e["event"] == "hardened");

@@ -1,10 +1,10 @@
 //! Which requests are recorded, where, and what becomes of the service where that goes wrong.
 
 use crate::harness::{
-    CONCURRENCIES, Op, PATIENCE, Recording, Serve, Server, Transport, script, signal, wat,
+    CONCURRENCIES, NOBODY, Op, PATIENCE, Recording, Serve, Server, Transport, is_root,
+    once_it_is_nobodys, script, signal, wat,
 };
 use Op::{Return, Trap, Write};
-use nix::unistd::geteuid;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -183,33 +183,22 @@ fn a_hardened_server_records() {
 
 #[test]
 fn another_user_records_into_a_folder_of_its_own() {
-    if !geteuid().is_root() {
-        eprintln!("SKIPPED: who is not root cannot become somebody else");
+    if !is_root() {
         return;
     }
-    const NOBODY: u32 = 65534;
     for concurrency in CONCURRENCIES {
         let dir = tempfile::tempdir().unwrap();
-        fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).unwrap();
         let file = dir.path().join("script.wat");
         fs::copy(wat("script"), &file).unwrap();
         let folder = dir.path().join("recordings");
-        let serve = || {
+        let words = ["cannot keep recordings", folder.to_str().unwrap()];
+        let mut server = once_it_is_nobodys(&folder, &words, || {
             Serve::new(&file)
-                .with("--user 65534 --concurrency")
+                .with("--concurrency")
                 .arg(concurrency)
                 .with("--record-when all --record")
                 .arg(&folder)
-        };
-        // The folder above is root's.
-        let finished = serve().run_to_end();
-        finished.is_an_error(1, &["cannot keep recordings", folder.to_str().unwrap()]);
-        fs::create_dir(&folder).unwrap();
-        fs::set_permissions(&folder, Permissions::from_mode(0o700)).unwrap();
-        // Root's own is not its user's, whatever root may do.
-        serve().run_to_end().is_an_error(1, &["chown"]);
-        std::os::unix::fs::chown(&folder, Some(NOBODY), Some(NOBODY)).unwrap();
-        let mut server = serve().start();
+        });
         succeeds(&server);
         fails(&server);
         server.requests(2);
@@ -217,7 +206,10 @@ fn another_user_records_into_a_folder_of_its_own() {
         let recorded = Recording::all_in(&folder);
         assert_eq!(recorded.len(), 2, "{concurrency}");
         for recording in &recorded {
-            assert_eq!(fs::metadata(&recording.file).unwrap().uid(), NOBODY);
+            assert_eq!(
+                fs::metadata(&recording.file).unwrap().uid().to_string(),
+                NOBODY
+            );
             recording.replays_the_same();
         }
     }

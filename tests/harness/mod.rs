@@ -1,6 +1,7 @@
 //! What the tests share: a served program, its log, clients of every transport, and scripts for the
 //! handler `script.wat`.
 
+mod another_user;
 mod client;
 mod files;
 mod finished;
@@ -12,6 +13,7 @@ mod server;
 mod strace;
 mod taken;
 
+pub(crate) use another_user::{NOBODY, is_root, once_it_is_nobodys};
 pub(crate) use client::{Client, Transport};
 pub(crate) use files::{
     cache_home, example, example_program, guest, guest_component, handler, handler_component,
