@@ -5,7 +5,7 @@ use crate::harness::{Client, Serve, Server, guest, guest_component, handler, san
 use serde_json::Value;
 use std::ffi::OsStr;
 use std::fs;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
@@ -85,6 +85,36 @@ fn read_off(client: &Client) -> thread::JoinHandle<()> {
         let mut buf = vec![0; 1 << 20];
         while matches!(socket.read(&mut buf), Ok(1..)) {}
     })
+}
+
+/// Sends bytes without a newline, on a thread, for as long as somebody takes them.
+pub(crate) fn pour(client: Client) -> thread::JoinHandle<()> {
+    let Client::Tcp(mut socket) = client else {
+        panic!("a stream is poured into");
+    };
+    thread::spawn(move || {
+        let piece = vec![b'x'; 1 << 20];
+        // Bounded, should no limit fire.
+        for _ in 0..4096 {
+            if socket.write_all(&piece).is_err() {
+                return;
+            }
+        }
+    })
+}
+
+#[test]
+fn the_cpu_limit_holds_while_one_line_is_read() {
+    for handler in ["reads-a-line", "reads-a-line-component"] {
+        let server = Serve::new(wat(handler))
+            .with("--cpu-limit 50ms --memory-limit 4GiB --max-in-flight 2 --idle-timeout none")
+            .start();
+        let pouring = pour(server.connect());
+        let event = server.request();
+        assert_eq!(event["outcome"], "cpu-limit", "{handler}: {event}");
+        assert!(event["cpu_us"].as_u64() < Some(150_000), "{event}");
+        pouring.join().expect("no panic");
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The memory limit: the sum over an instance's memories and tables.
 
-use crate::harness::{Answers, Op, Serve, guest, guest_component, sandsock, script, wat};
+use crate::harness::{Answers, Op, Serve, guest, guest_component, sandsock, script, wat, written};
+use crate::hostile::pour;
 use Op::{Exit, Fail, GrowMemory, GrowTable, Return, Trap};
 
 const REFUSED: i32 = -1;
@@ -150,4 +151,73 @@ fn a_memory_that_is_made_twice_counts_twice() {
     let server = Serve::new(&handler).with("--memory-limit 96MiB").start();
     assert_eq!(server.ask(""), b"");
     assert_eq!(server.request()["outcome"], "ok");
+}
+
+#[test]
+fn a_line_that_the_host_gathers_counts() {
+    let server = Serve::new(wat("reads-a-line-component"))
+        .with("--memory-limit 1MiB")
+        .start();
+    let pouring = pour(server.connect());
+    let event = server.request();
+    assert_eq!(event["outcome"], "memory-limit", "{event}");
+    assert_eq!(event["memory_peak"].as_u64(), Some(1 << 20), "{event}");
+    pouring.join().expect("no panic");
+    // What fits is the handler's own affair.
+    server.ask([vec![b'x'; 1000], b"\n".to_vec()].concat());
+    assert_eq!(server.requests(2)[1]["outcome"], "ok");
+}
+
+/// A component with so many core instances that have so many globals each.
+fn component_with_state(instances: usize, globals: usize) -> String {
+    format!(
+        r#"(component
+          (core module $state {})
+          {}
+          (core module $program (func (export "handle") (result i32) (i32.const 0)))
+          (core instance $program (instantiate $program))
+          (func $run (result (result)) (canon lift (core func $program "handle")))
+          (instance $run (export "run" (func $run)))
+          (export "wasi:cli/run@0.2.0" (instance $run)))"#,
+        "(global (mut i64) (i64.const 0))".repeat(globals),
+        "(core instance (instantiate $state))".repeat(instances),
+    )
+}
+
+/// A module with so many globals.
+fn module_with_state(globals: usize) -> String {
+    format!(
+        r#"(module (memory (export "memory") 1) {} (func (export "handle")))"#,
+        "(global (mut i64) (i64.const 0))".repeat(globals),
+    )
+}
+
+#[test]
+fn an_instances_state_in_the_host_is_bounded() {
+    // What it takes of the memory limit's 1 MiB: 16 bytes a global.
+    for text in [
+        module_with_state(100_000),
+        component_with_state(100, 1_000),
+        component_with_state(900, 4_100),
+    ] {
+        let (_dir, path) = written(&text);
+        let reason = ["--memory-limit", "1048576", "globals"];
+        let name = path.to_str().expect("a name");
+        sandsock(&["check", "--memory-limit", "1MiB", name], b"").is_a_refusal(&reason);
+        sandsock(&["run", "--memory-limit", "1MiB", name], b"").is_an_error(1, &reason);
+        Serve::new(&path)
+            .with("--memory-limit 1MiB")
+            .run_to_end()
+            .is_an_error(1, &reason);
+    }
+    for text in [
+        module_with_state(50_000),
+        component_with_state(100, 100),
+        component_with_state(0, 0),
+    ] {
+        let (_dir, path) = written(&text);
+        let server = Serve::new(&path).with("--memory-limit 1MiB").start();
+        server.ask("x");
+        assert_eq!(server.request()["outcome"], "ok");
+    }
 }

@@ -52,6 +52,9 @@ pub(crate) use stream::Stream;
 /// After so many bytes of work in the host the clocks are looked at: some hundred microseconds of it.
 const CHARGED_AT_ONCE: usize = 1 << 20;
 
+/// To receive takes a system call, however little comes: as much work as copying so many bytes.
+const RECEIVED_AT_LEAST: usize = 4 << 10;
+
 /// So many bytes of the log are as much work, in bytes: each can be a line, and an event.
 const PRINTED_AT_ONCE: usize = 256;
 
@@ -246,7 +249,12 @@ impl Request {
     /// [`IoError`]; of a line of up to 8 KiB nothing is lost, it is still there for the next read.
     pub fn read_line(&self, buf: &mut [u8]) -> Result<usize, IoError> {
         let buf = self.room_to_read(buf);
-        let count = lock(&self.lookahead).take_line(buf, |room| self.recv(room))?;
+        let count = lock(&self.lookahead).take_line(buf, |room| {
+            let count = self.recv(room)?;
+            // A line can come byte by byte, all of it within one call.
+            self.charge(count.max(RECEIVED_AT_LEAST))?;
+            Ok(count)
+        })?;
         self.was_read(count)
     }
 
@@ -258,6 +266,7 @@ impl Request {
     fn was_read(&self, count: usize) -> Result<usize, IoError> {
         let before = self.bytes_in.fetch_add(count as u64, Relaxed);
         self.bounds.check_input(before + count as u64)?;
+        self.charge(count)?;
         Ok(count)
     }
 

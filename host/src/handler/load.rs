@@ -269,8 +269,17 @@ impl Loader {
             self.coredumps,
         )
         .map_err(LoadError::Engine)?;
+        // The engine for compiling has taken the code: what this one refuses is too large for its pool.
+        let too_large = |error: wasmtime::Error| {
+            let error = error.root_cause().to_string();
+            // The rest says it in the engine's words.
+            let needs = error.split(" which exceeds").next().unwrap_or(&error);
+            LoadError::NotServed(vec![format!(
+                "{needs}, --memory-limit is {memory_limit}: raise it, or build the handler with fewer globals, functions and core instances"
+            )])
+        };
         let wasm = if compiled.is_component() {
-            let component = compiled.component(&engine).map_err(LoadError::Engine)?;
+            let component = compiled.component(&engine).map_err(too_large)?;
             // Otherwise the first request would make it, and with `fork` each.
             component
                 .initialize_copy_on_write_image()
@@ -278,7 +287,7 @@ impl Loader {
             Wasm::Component(ComponentHandler::new(&component)?)
         } else {
             check_network(&grants)?;
-            let module = compiled.module(&engine).map_err(LoadError::Engine)?;
+            let module = compiled.module(&engine).map_err(too_large)?;
             module
                 .initialize_copy_on_write_image()
                 .map_err(LoadError::Engine)?;

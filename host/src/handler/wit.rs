@@ -76,9 +76,9 @@ pub(super) fn add_to_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> 
         host_call("rfile", "read");
         wit(read(&store.data().request, len))
     })?;
-    rfile.func_wrap("read-line", |store: Store<'_>, (len,): (u32,)| {
+    rfile.func_wrap("read-line", |mut store: Store<'_>, (len,): (u32,)| {
         host_call("rfile", "read-line");
-        wit(read_line(&store.data().request, len))
+        wit(read_line(store.data_mut(), len)?)
     })?;
     let mut wfile = linker.instance(WFILE)?;
     wfile.func_wrap("write", |store: Store<'_>, (bytes,): (WasmList<u8>,)| {
@@ -134,17 +134,28 @@ fn read(request: &Request, len: u32) -> Result<Vec<u8>, IoError> {
     Ok(bytes)
 }
 
-/// A long line is put together from pieces, so that the host holds no more than there is.
-fn read_line(request: &Request, len: u32) -> Result<Vec<u8>, IoError> {
+/// A long line is put together from pieces, so that the host holds no more than has come. What it has beyond one piece
+/// counts against the memory limit until the next line is read, since the guest makes room for its copy after this call.
+///
+/// # Errors
+///
+/// The memory limit does not allow the line.
+fn read_line(guest: &mut Guest, len: u32) -> wasmtime::Result<Result<Vec<u8>, IoError>> {
     let mut line = Vec::new();
     loop {
         let start = line.len();
         let room = (len as usize - start).min(LONGEST_READ);
+        guest.hold_line(start)?;
+        // No more than is counted.
+        line.reserve_exact(room);
         line.resize(start + room, 0);
-        let count = request.read_line(&mut line[start..])?;
+        let count = match guest.request.read_line(&mut line[start..]) {
+            Ok(count) => count,
+            Err(error) => return Ok(Err(error)),
+        };
         line.truncate(start + count);
         if count < room || line.ends_with(b"\n") || line.len() == len as usize {
-            return Ok(line);
+            return Ok(Ok(line));
         }
     }
 }

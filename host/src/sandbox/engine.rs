@@ -42,6 +42,9 @@ const KEEP_TABLE: usize = 64 << 10;
 /// Elements that a table of the pool has room for at most; the memory limit comes first, by default.
 const TABLE_ELEMENTS: u64 = 16 << 20;
 
+/// An instance's state in the host, in bytes, where the memory limit allows more.
+const LARGEST_STATE: usize = 64 << 20;
+
 /// Engines that understand each other's compiled code.
 pub(crate) struct Engines;
 
@@ -133,6 +136,9 @@ fn pool(
         .max(required.max_initial_table_size.unwrap_or(0));
     // A pool's memory is at most what 32 bits can address.
     let memory = memory_limit.min(1 << 32).next_multiple_of(64 << 10);
+    // What the host has of an instance beside memories and tables: its globals, functions and core instances.
+    let state =
+        usize::try_from(memory_limit).map_or(LARGEST_STATE, |limit| limit.min(LARGEST_STATE));
     let mut pool = PoolingAllocationConfig::new();
     pool.total_memories(instances.saturating_mul(memories))
         .max_memories_per_module(memories)
@@ -146,8 +152,8 @@ fn pool(
         .total_core_instances(u32::MAX)
         .total_component_instances(u32::MAX)
         .max_core_instances_per_component(10_000)
-        .max_core_instance_size(64 << 20)
-        .max_component_instance_size(64 << 20)
+        .max_core_instance_size(state)
+        .max_component_instance_size(state)
         // Async stacks: there are none, and each would slow a fork down.
         .total_stacks(0)
         .max_unused_warm_slots(instances.saturating_mul(memories))

@@ -24,6 +24,8 @@ pub(super) const HOSTCALL_FUEL: usize = 64 << 20;
 pub(crate) struct Guest {
     pub(crate) request: Arc<Request>,
     pub(crate) memory: MemoryLimiter,
+    /// Bytes of the last line that the host read for it, as far as they are counted.
+    line: usize,
     /// A core module's exported memory, looked up once.
     linear_memory: Option<Memory>,
     /// Where 0, 1 and 2 lead, for as long as the guest has not closed or renumbered them.
@@ -53,6 +55,7 @@ impl Guest {
         let mut guest = Guest {
             request: request.clone(),
             memory: MemoryLimiter::new(memory_limit),
+            line: 0,
             linear_memory: None,
             descriptors: Descriptors::new(stdio),
             open_files: OpenFiles::default(),
@@ -81,6 +84,18 @@ impl Guest {
         store.set_hostcall_fuel(HOSTCALL_FUEL);
         store.set_max_component_handles(COMPONENT_HANDLES);
         Ok(store)
+    }
+
+    /// The host holds so many bytes of a line for it, in place of those that it held before.
+    ///
+    /// # Errors
+    ///
+    /// The memory limit does not allow them.
+    pub(crate) fn hold_line(&mut self, bytes: usize) -> wasmtime::Result<()> {
+        self.memory.let_go(std::mem::take(&mut self.line));
+        self.memory.hold(bytes)?;
+        self.line = bytes;
+        Ok(())
     }
 
     /// Closes its files and connections.

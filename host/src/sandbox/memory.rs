@@ -1,4 +1,4 @@
-//! The memory limit: the sum over an instance's memories and tables, not each of them.
+//! The memory limit: the sum over an instance's memories and tables, and over what the host holds for it.
 
 use wasmtime::ResourceLimiter;
 
@@ -12,8 +12,12 @@ const MOST: usize = 1_000;
 #[derive(Debug)]
 pub(crate) struct MemoryLimiter {
     limit: u64,
-    /// Nothing of an instance ever shrinks.
+    /// Bytes of memories and tables. Nothing of an instance ever shrinks.
     now: u64,
+    /// Bytes that the host holds for the instance at this moment.
+    held: u64,
+    /// The most that both were together.
+    peak: u64,
     /// The last growth, to be taken back where the system refuses it.
     last: u64,
     refused: bool,
@@ -25,6 +29,8 @@ impl MemoryLimiter {
         MemoryLimiter {
             limit,
             now: 0,
+            held: 0,
+            peak: 0,
             last: 0,
             refused: false,
         }
@@ -32,7 +38,7 @@ impl MemoryLimiter {
 
     /// Bytes at their most.
     pub(crate) fn peak(&self) -> u64 {
-        self.now
+        self.peak
     }
 
     /// Whether a growth was refused for the limit's sake.
@@ -40,15 +46,46 @@ impl MemoryLimiter {
         self.refused
     }
 
+    /// The host is about to hold so many bytes more for the guest.
+    ///
+    /// # Errors
+    ///
+    /// The limit does not allow them: the request ends as `memory-limit`.
+    pub(crate) fn hold(&mut self, bytes: usize) -> wasmtime::Result<()> {
+        let held = self.held.saturating_add(bytes as u64);
+        if !self.admits(self.now, held) {
+            return Err(wasmtime::format_err!(
+                "the host would hold {held} bytes for it beside its own {}",
+                self.now
+            ));
+        }
+        self.held = held;
+        Ok(())
+    }
+
+    /// The host holds so many bytes less.
+    pub(crate) fn let_go(&mut self, bytes: usize) {
+        self.held = self.held.saturating_sub(bytes as u64);
+    }
+
     fn grow(&mut self, current: usize, desired: usize) -> bool {
         self.last = desired.saturating_sub(current) as u64;
         let wanted = self.now.saturating_add(self.last);
-        if wanted > self.limit {
+        if !self.admits(wanted, self.held) {
             self.last = 0;
-            self.refused = true;
             return false;
         }
         self.now = wanted;
+        true
+    }
+
+    fn admits(&mut self, now: u64, held: u64) -> bool {
+        let both = now.saturating_add(held);
+        if both > self.limit {
+            self.refused = true;
+            return false;
+        }
+        self.peak = self.peak.max(both);
         true
     }
 
@@ -121,7 +158,20 @@ mod tests {
         assert!(limiter.grow(0, 60));
         limiter.grow_failed();
         limiter.grow_failed();
-        assert_eq!(0, limiter.peak());
         assert!(limiter.grow(0, 100));
+    }
+
+    #[test]
+    fn what_the_host_holds_counts_for_as_long_as_it_does() {
+        let mut limiter = MemoryLimiter::new(100);
+        assert!(limiter.grow(0, 60));
+        assert!(limiter.hold(30).is_ok());
+        assert!(!limiter.grow(60, 80));
+        limiter.let_go(30);
+        assert!(limiter.grow(60, 90));
+        assert_eq!(90, limiter.peak());
+        assert!(limiter.hold(usize::MAX).is_err());
+        assert!(limiter.hold(10).is_ok());
+        assert_eq!(100, limiter.peak());
     }
 }
