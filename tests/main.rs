@@ -62,5 +62,6 @@ mod shutdown;
 mod snapshot;
 mod soak;
 mod socket_file;
+mod sources;
 mod stream;
 mod supervisors;

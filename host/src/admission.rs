@@ -50,16 +50,19 @@ pub(crate) enum Refusal {
     VerifyRequest,
     /// `--max-packet`.
     TooLong,
+    /// A packet's source is no client's.
+    Source,
 }
 
 impl Refusal {
-    pub(crate) const ALL: [Refusal; 6] = [
+    pub(crate) const ALL: [Refusal; 7] = [
         Refusal::Address,
         Refusal::Rate,
         Refusal::PerSource,
         Refusal::Overload,
         Refusal::VerifyRequest,
         Refusal::TooLong,
+        Refusal::Source,
     ];
 
     /// The word in the log.
@@ -71,6 +74,7 @@ impl Refusal {
             Refusal::Overload => "overload",
             Refusal::VerifyRequest => "verify_request",
             Refusal::TooLong => "max-packet",
+            Refusal::Source => "source",
         }
     }
 }

@@ -42,7 +42,7 @@ pub(crate) use control::{Control, Quota};
 pub use embedded::{Server, ServerError, ServerOptions};
 pub(crate) use handed_over::{handed_over, inherited};
 pub use listener::BindOptions;
-pub(crate) use listener::{Accepted, Listener};
+pub(crate) use listener::{Accepted, Incoming, Listener};
 use refusals::Refusals;
 pub(crate) use service::Service;
 pub use socket_file::SocketFile;
@@ -272,11 +272,10 @@ impl BaseServer {
             return false;
         };
         let accepted = match self.listener.get_request() {
-            Ok(Some(accepted)) => accepted,
-            Ok(None) => {
+            Ok(Incoming::Request(accepted)) => accepted,
+            Ok(Incoming::Dropped(refusal, from)) => {
                 turn.rush.took();
-                turn.refusals
-                    .count(Refusal::TooLong, Endpoint::Unnamed, None);
+                turn.refusals.count(refusal, from, None);
                 return false;
             }
             Err(error) => {

@@ -4,7 +4,7 @@
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use nix::libc;
@@ -114,6 +114,29 @@ impl DatagramSocket {
             To::V6(info) => IpAddr::from(info.ipi6_addr.s6_addr),
         };
         Endpoint::from(SocketAddr::new(ip, bound.port()))
+    }
+
+    /// Whether a reply could come to a client. A packet can claim any source: one of our own addresses makes the service
+    /// answer itself without end; nobody has port 0; and nobody alone has a group's or everybody's address.
+    pub(crate) fn may_be_answered(&self, peer: &Peer) -> bool {
+        let source = match &peer.address {
+            PeerAddress::Unnamed => return true,
+            PeerAddress::Unix(address) => return Endpoint::from(address) != self.bound_to,
+            PeerAddress::Inet(source) => source,
+        };
+        let ip = source.ip().to_canonical();
+        let is_everybodys = ip.is_multicast() || ip == IpAddr::V4(Ipv4Addr::BROADCAST);
+        if source.port() == 0 || ip.is_unspecified() || is_everybodys {
+            return false;
+        }
+        let Endpoint::Inet(own) = self.server_address(peer) else {
+            return true;
+        };
+        // Bound to every interface, it has all addresses of this machine. Those of other interfaces than the packet came
+        // to are not looked up: the kernel takes no such packet from outside (it is a "martian").
+        let is_own_address =
+            ip == own.ip().to_canonical() || (self.every_interface && ip.is_loopback());
+        !(is_own_address && source.port() == own.port())
     }
 
     /// Takes one packet that is there: its whole length, which may be more than `buf` holds, and its

@@ -9,7 +9,7 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::socket::{getsockopt, sockopt};
 use socket2::{Domain, Socket, Type};
 
-use super::listener::{Accepted, BindOptions, BoundBy, Listener};
+use super::listener::{Accepted, BindOptions, BoundBy, Incoming, Listener};
 use super::socket_file::SocketName;
 use super::tcp::{ConnectionOptions, TcpServer};
 use super::udp::UdpServer;
@@ -164,8 +164,11 @@ impl Listener for OneConnection {
         self.waits.as_fd()
     }
 
-    fn get_request(&self) -> io::Result<Option<Accepted>> {
+    fn get_request(&self) -> io::Result<Incoming> {
         self.waits.read()?;
-        Ok(lock(&self.accepted).take())
+        let accepted = lock(&self.accepted).take();
+        Ok(Incoming::Request(
+            accepted.ok_or(io::ErrorKind::WouldBlock)?,
+        ))
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::socket_file::SocketFile;
 use crate::address::{Endpoint, Transport};
+use crate::admission::Refusal;
 use crate::config::{Compat, Limits, ServiceOptions};
 use crate::request::Connection;
 
@@ -40,13 +41,12 @@ pub(crate) trait Listener: Send + Sync {
     /// Python's `fileno`: readable where `get_request` has something to do.
     fn fileno(&self) -> BorrowedFd<'_>;
 
-    /// Takes one request that waits, without blocking; `None` for a packet that was longer than
-    /// `max_packet_size` and is dropped.
+    /// Takes one request that waits, without blocking.
     ///
     /// # Errors
     ///
     /// `WouldBlock` where none waits; otherwise what accept(2) or recvmsg(2) says.
-    fn get_request(&self) -> io::Result<Option<Accepted>>;
+    fn get_request(&self) -> io::Result<Incoming>;
 }
 
 /// Whose listener a socket is.
@@ -54,6 +54,14 @@ pub(crate) trait Listener: Send + Sync {
 pub(super) enum BoundBy {
     ThisProgram,
     AnotherProgram,
+}
+
+/// What waited at a listener.
+pub(crate) enum Incoming {
+    /// A request.
+    Request(Accepted),
+    /// A packet that is none, and where it says it came from.
+    Dropped(Refusal, Endpoint),
 }
 
 /// A request as it comes from a transport.

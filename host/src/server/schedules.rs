@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use nix::sys::eventfd::EventFd;
 
-use super::{Accepted, BaseServer, Control, DefaultHooks, Listener, Quota, Service};
+use super::{Accepted, BaseServer, Control, DefaultHooks, Incoming, Listener, Quota, Service};
 use crate::address::{Endpoint, Transport};
 use crate::concurrency::{Concurrency, Process, Serial, Threads};
 use crate::config::Limits;
@@ -68,7 +68,7 @@ impl Listener for Waiting {
         self.readable.as_fd()
     }
 
-    fn get_request(&self) -> io::Result<Option<Accepted>> {
+    fn get_request(&self) -> io::Result<Incoming> {
         thread::yield_now();
         let one = self
             .left
@@ -77,7 +77,7 @@ impl Listener for Waiting {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         self.counts.taken.fetch_add(1, SeqCst);
-        Ok(Some(Accepted {
+        Ok(Incoming::Request(Accepted {
             client_address: Endpoint::Unnamed,
             connection: Box::new(InMemory::default()),
         }))

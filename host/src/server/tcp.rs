@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 
-use super::listener::{Accepted, BindOptions, BoundBy, Listener};
+use super::listener::{Accepted, BindOptions, BoundBy, Incoming, Listener};
 use crate::address::{Endpoint, Transport};
 use crate::request::Stream;
 
@@ -90,13 +90,13 @@ impl Listener for TcpServer {
         self.socket.as_fd()
     }
 
-    fn get_request(&self) -> io::Result<Option<Accepted>> {
+    fn get_request(&self) -> io::Result<Incoming> {
         // accept4(2): on Linux the connection does not inherit O_NONBLOCK.
         let (socket, address) = self.socket.accept()?;
         if self.bound_by == BoundBy::AnotherProgram {
             self.options.set(&socket)?;
         }
-        Ok(Some(Accepted {
+        Ok(Incoming::Request(Accepted {
             client_address: Endpoint::from(&address),
             connection: Box::new(
                 Stream::new(socket, self.options.receive_timeout)

@@ -13,10 +13,11 @@ use nix::libc;
 use nix::sys::eventfd::EventFd;
 
 use super::{
-    Accepted, BaseServer, Control, DefaultHooks, Listener, Quota, ServerHooks, Service,
+    Accepted, BaseServer, Control, DefaultHooks, Incoming, Listener, Quota, ServerHooks, Service,
     ShutdownHandle,
 };
 use crate::address::{Endpoint, Transport};
+use crate::admission::Refusal;
 use crate::concurrency::{Concurrency, Permit, Process, Serial, Threads};
 use crate::config::Limits;
 use crate::handler::{Ended, Handled, RequestHandler};
@@ -58,7 +59,7 @@ impl Listener for Flaky {
         self.readable.as_fd()
     }
 
-    fn get_request(&self) -> io::Result<Option<Accepted>> {
+    fn get_request(&self) -> io::Result<Incoming> {
         self.calls.fetch_add(1, SeqCst);
         let next = self.script.lock().unwrap().pop_front();
         let next = next.unwrap_or_else(|| {
@@ -66,10 +67,13 @@ impl Listener for Flaky {
             let _ = self.readable.read();
             Err(io::ErrorKind::WouldBlock.into())
         });
-        Ok(next?.map(|()| Accepted {
-            client_address: Endpoint::Unnamed,
-            connection: Box::new(InMemory::default()),
-        }))
+        Ok(match next? {
+            Some(()) => Incoming::Request(Accepted {
+                client_address: Endpoint::Unnamed,
+                connection: Box::new(InMemory::default()),
+            }),
+            None => Incoming::Dropped(Refusal::TooLong, Endpoint::Unnamed),
+        })
     }
 }
 

@@ -8,9 +8,10 @@ use std::sync::{Arc, Mutex};
 use socket2::{Protocol, Socket, Type};
 
 use super::datagram::DatagramSocket;
-use super::listener::{Accepted, BindOptions, Listener};
+use super::listener::{Accepted, BindOptions, Incoming, Listener};
 use super::tcp::{inet_socket, local_address};
-use crate::address::Transport;
+use crate::address::{Endpoint, Transport};
+use crate::admission::Refusal;
 use crate::config::LONGEST_UDP_PACKET;
 use crate::request::{Datagram, Replies, lock};
 
@@ -70,7 +71,7 @@ impl Listener for UdpServer {
         self.packets.socket.as_fd()
     }
 
-    fn get_request(&self) -> io::Result<Option<Accepted>> {
+    fn get_request(&self) -> io::Result<Incoming> {
         self.packets.get_request()
     }
 }
@@ -101,16 +102,19 @@ impl Packets {
         }
     }
 
-    pub(super) fn get_request(&self) -> io::Result<Option<Accepted>> {
+    pub(super) fn get_request(&self) -> io::Result<Incoming> {
         let mut buffer = lock(&self.buffer);
         let (mut length, peer) = self.socket.recv_from(&mut buffer)?;
         if self.cut_long_packets {
             length = length.min(buffer.len());
         }
+        if !self.socket.may_be_answered(&peer) {
+            return Ok(Incoming::Dropped(Refusal::Source, peer.endpoint()));
+        }
         let Some(packet) = buffer.get(..length) else {
-            return Ok(None);
+            return Ok(Incoming::Dropped(Refusal::TooLong, Endpoint::Unnamed));
         };
-        Ok(Some(Accepted {
+        Ok(Incoming::Request(Accepted {
             client_address: peer.endpoint(),
             connection: Box::new(Datagram::new(
                 self.socket.clone(),

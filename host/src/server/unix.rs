@@ -11,7 +11,7 @@ use nix::libc;
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::datagram::DatagramSocket;
-use super::listener::{Accepted, BindOptions, BoundBy, Listener};
+use super::listener::{Accepted, BindOptions, BoundBy, Incoming, Listener};
 use super::socket_file::SocketName;
 use super::tcp::backlog;
 use super::udp::Packets;
@@ -73,9 +73,9 @@ impl Listener for UnixStreamServer {
         self.socket.as_fd()
     }
 
-    fn get_request(&self) -> io::Result<Option<Accepted>> {
+    fn get_request(&self) -> io::Result<Incoming> {
         let (socket, address) = self.socket.accept()?;
-        Ok(Some(Accepted {
+        Ok(Incoming::Request(Accepted {
             client_address: Endpoint::from(&address),
             connection: Box::new(Stream::new(socket, None)),
         }))
@@ -132,7 +132,7 @@ impl Listener for UnixDatagramServer {
         self.packets.socket.as_fd()
     }
 
-    fn get_request(&self) -> io::Result<Option<Accepted>> {
+    fn get_request(&self) -> io::Result<Incoming> {
         self.packets.get_request()
     }
 }
