@@ -87,7 +87,7 @@ fn read_off(client: &Client) -> thread::JoinHandle<()> {
     })
 }
 
-/// Sends bytes without a newline, on a thread, for as long as somebody takes them.
+/// Sends bytes without a newline, on a thread, until the server closes the connection.
 pub(crate) fn pour(client: Client) -> thread::JoinHandle<()> {
     let Client::Tcp(mut socket) = client else {
         panic!("a stream is poured into");

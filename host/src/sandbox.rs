@@ -23,7 +23,7 @@ mod wasi_p2;
 
 pub use cache::{Cache, CacheError};
 pub(crate) use compiled::Compiled;
-pub(crate) use engine::{Engines, THREAD_STACK, enter_runtime};
+pub(crate) use engine::{Engines, THREAD_STACK, enter_runtime, largest_state};
 pub(crate) use guest::{Guest, guest_memory, slice, slice_mut};
 pub(crate) use profile::Profiler;
 pub use snapshot::Snapshot;

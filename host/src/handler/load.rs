@@ -22,7 +22,7 @@ use crate::events;
 use crate::sandbox::capacity::check_instances;
 use crate::sandbox::compiled::About;
 use crate::sandbox::snapshot::{Origin, Surroundings};
-use crate::sandbox::{Cache, Compiled, Engines, Snapshot, Ticker, WasiGrants};
+use crate::sandbox::{Cache, Compiled, Engines, Snapshot, Ticker, WasiGrants, largest_state};
 
 /// What a handler is (the contract's three kinds).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -274,8 +274,9 @@ impl Loader {
             let error = error.root_cause().to_string();
             // The rest says it in the engine's words.
             let needs = error.split(" which exceeds").next().unwrap_or(&error);
+            let most = largest_state(memory_limit);
             LoadError::NotServed(vec![format!(
-                "{needs}, --memory-limit is {memory_limit}: raise it, or build the handler with fewer globals, functions and core instances"
+                "{needs}, at most {most} are allowed: raise --memory-limit, or build the handler with fewer globals, functions and core instances"
             )])
         };
         let wasm = if compiled.is_component() {

@@ -151,7 +151,10 @@ fn read_line(guest: &mut Guest, len: u32) -> wasmtime::Result<Result<Vec<u8>, Io
         line.resize(start + room, 0);
         let count = match guest.request.read_line(&mut line[start..]) {
             Ok(count) => count,
-            Err(error) => return Ok(Err(error)),
+            Err(error) => {
+                guest.hold_line(0)?;
+                return Ok(Err(error));
+            }
         };
         line.truncate(start + count);
         if count < room || line.ends_with(b"\n") || line.len() == len as usize {

@@ -43,7 +43,13 @@ const KEEP_TABLE: usize = 64 << 10;
 const TABLE_ELEMENTS: u64 = 16 << 20;
 
 /// An instance's state in the host, in bytes, where the memory limit allows more.
-const LARGEST_STATE: usize = 64 << 20;
+const LARGEST_STATE: u64 = 64 << 20;
+
+/// What the host may have of one instance beside its memories and tables, in bytes: its globals, functions and core
+/// instances.
+pub(crate) fn largest_state(memory_limit: u64) -> u64 {
+    memory_limit.min(LARGEST_STATE)
+}
 
 /// Engines that understand each other's compiled code.
 pub(crate) struct Engines;
@@ -136,9 +142,7 @@ fn pool(
         .max(required.max_initial_table_size.unwrap_or(0));
     // A pool's memory is at most what 32 bits can address.
     let memory = memory_limit.min(1 << 32).next_multiple_of(64 << 10);
-    // What the host has of an instance beside memories and tables: its globals, functions and core instances.
-    let state =
-        usize::try_from(memory_limit).map_or(LARGEST_STATE, |limit| limit.min(LARGEST_STATE));
+    let state = usize::try_from(largest_state(memory_limit)).unwrap_or(usize::MAX);
     let mut pool = PoolingAllocationConfig::new();
     pool.total_memories(instances.saturating_mul(memories))
         .max_memories_per_module(memories)

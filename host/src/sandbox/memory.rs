@@ -16,8 +16,8 @@ pub(crate) struct MemoryLimiter {
     now: u64,
     /// Bytes that the host holds for the instance at this moment.
     held: u64,
-    /// The most that both were together.
-    peak: u64,
+    /// The most that both were together before the host last let go of something.
+    peak_before: u64,
     /// The last growth, to be taken back where the system refuses it.
     last: u64,
     refused: bool,
@@ -30,7 +30,7 @@ impl MemoryLimiter {
             limit,
             now: 0,
             held: 0,
-            peak: 0,
+            peak_before: 0,
             last: 0,
             refused: false,
         }
@@ -38,7 +38,7 @@ impl MemoryLimiter {
 
     /// Bytes at their most.
     pub(crate) fn peak(&self) -> u64 {
-        self.peak
+        self.peak_before.max(self.now.saturating_add(self.held))
     }
 
     /// Whether a growth was refused for the limit's sake.
@@ -65,6 +65,7 @@ impl MemoryLimiter {
 
     /// The host holds so many bytes less.
     pub(crate) fn let_go(&mut self, bytes: usize) {
+        self.peak_before = self.peak();
         self.held = self.held.saturating_sub(bytes as u64);
     }
 
@@ -85,7 +86,6 @@ impl MemoryLimiter {
             self.refused = true;
             return false;
         }
-        self.peak = self.peak.max(both);
         true
     }
 
@@ -158,6 +158,7 @@ mod tests {
         assert!(limiter.grow(0, 60));
         limiter.grow_failed();
         limiter.grow_failed();
+        assert_eq!(0, limiter.peak());
         assert!(limiter.grow(0, 100));
     }
 

@@ -116,8 +116,8 @@ impl DatagramSocket {
         Endpoint::from(SocketAddr::new(ip, bound.port()))
     }
 
-    /// Whether a reply could come to a client. A packet can claim any source: one of our own addresses makes the service
-    /// answer itself without end; nobody has port 0; and nobody alone has a group's or everybody's address.
+    /// Whether a reply to this peer can reach a client. A packet can claim any source. A reply to one of the service's own
+    /// addresses is its next request, without end. No client has port 0, a multicast or a broadcast address.
     pub(crate) fn may_be_answered(&self, peer: &Peer) -> bool {
         let source = match &peer.address {
             PeerAddress::Unnamed => return true,
@@ -125,8 +125,8 @@ impl DatagramSocket {
             PeerAddress::Inet(source) => source,
         };
         let ip = source.ip().to_canonical();
-        let is_everybodys = ip.is_multicast() || ip == IpAddr::V4(Ipv4Addr::BROADCAST);
-        if source.port() == 0 || ip.is_unspecified() || is_everybodys {
+        let is_group = ip.is_multicast() || ip == IpAddr::V4(Ipv4Addr::BROADCAST);
+        if source.port() == 0 || ip.is_unspecified() || is_group {
             return false;
         }
         let Endpoint::Inet(own) = self.server_address(peer) else {
