@@ -1,23 +1,44 @@
 //! Threads that are kept, and the limits of the system that are looked at.
 
-use crate::harness::{Serve, handler, handler_component};
+use crate::harness::{Serve, Server, handler, handler_component};
+use std::collections::BTreeSet;
+use std::thread;
 
 #[test]
 fn threads_are_kept_and_used_again() {
     let server = Serve::new(handler_component("echo"))
-        .with("--concurrency threads")
+        .with("--concurrency threads --max-in-flight 8")
         .start();
     for _ in 0..200 {
         assert_eq!(server.ask("x"), b"x");
     }
-    let mut names: Vec<String> = server
-        .requests(200)
-        .iter()
-        .map(|e| e["thread"].to_string())
-        .collect();
-    names.sort();
-    names.dedup();
+    let names = threads_of(&server, 200);
     assert!(names.len() <= 8, "a thread for each request: {names:?}");
+}
+
+/// The threads that have served so many requests, by their names.
+fn threads_of(server: &Server, requests: usize) -> BTreeSet<String> {
+    let ended = server.requests(requests);
+    ended.iter().map(|e| e["thread"].to_string()).collect()
+}
+
+#[test]
+fn threads_are_never_more_than_requests_in_flight() {
+    let server = Serve::new(handler("echo"))
+        .with("--concurrency threads --max-in-flight 4")
+        .start();
+    // More clients than threads: whoever ends a request lets the next one in at once.
+    thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                for _ in 0..250 {
+                    assert_eq!(server.ask("x"), b"x");
+                }
+            });
+        }
+    });
+    let names = threads_of(&server, 2_000);
+    assert!(names.len() <= 4, "{names:?}");
 }
 
 #[test]

@@ -32,7 +32,9 @@ struct Shared {
 struct Queue {
     /// First come, first served: a stack of threads or requests would be unfair to the oldest.
     jobs: VecDeque<(Permit, Arc<Request>)>,
-    /// Threads that wait for a job.
+    /// Threads without a job: those that wait for one, and those that have been started for one and not taken it yet.
+    /// Threads are never more than requests may be in flight, since a thread with a job holds a permit, as each job
+    /// does, and one is started only where there are more jobs than these.
     idle: usize,
     /// Threads that were started so far: Python's `Thread-1`, `Thread-2`, …
     started: u64,
@@ -73,9 +75,12 @@ impl Concurrency for Threads {
             .name(format!("Thread-{}", queue.started))
             .stack_size(THREAD_STACK)
             .spawn(move || shared.process_request_thread());
-        if let Err(error) = spawned {
-            queue.jobs.pop_back();
-            return Err(error);
+        match spawned {
+            Ok(_) => queue.idle += 1,
+            Err(error) => {
+                queue.jobs.pop_back();
+                return Err(error);
+            }
         }
         Ok(())
     }
@@ -105,27 +110,23 @@ impl Shared {
     fn process_request_thread(&self) {
         while let Some((permit, request)) = self.next() {
             (self.process)(request, &mut |_| ());
+            // Idle first: who has the permit next must find this thread, and not start another one.
+            lock(&self.queue).idle += 1;
             drop(permit);
         }
     }
 
-    /// The next job, or `None` where there was none for long.
+    /// The next job of a thread that is idle, or `None` where there was none for long.
     fn next(&self) -> Option<(Permit, Arc<Request>)> {
         let mut queue = lock(&self.queue);
+        let mut timed_out = false;
         loop {
-            if let Some(job) = queue.jobs.pop_front() {
-                return Some(job);
+            let job = queue.jobs.pop_front();
+            if job.is_some() || queue.is_closed || timed_out {
+                queue.idle -= 1;
+                return job;
             }
-            if queue.is_closed {
-                return None;
-            }
-            queue.idle += 1;
-            let timed_out;
             (queue, timed_out) = wait_timeout(&self.work, &self.queue, queue, IDLE);
-            queue.idle -= 1;
-            if timed_out && queue.jobs.is_empty() {
-                return None;
-            }
         }
     }
 }
