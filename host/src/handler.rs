@@ -28,8 +28,7 @@ use std::time::Duration;
 use crate::outcome::Outcome;
 use crate::request::Request;
 
-pub(crate) use backtrace::functions;
-pub(crate) use compile::{Compiler, InProcess, Source, looks_like_wasm};
+pub(crate) use compile::{Compiler, Source, code, looks_like_wasm};
 pub use coredump::CoreDump;
 pub(crate) use examine::{Examined, Form, Requested};
 pub(crate) use inspect::{Export, Inspected, Tool};

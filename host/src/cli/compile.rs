@@ -6,27 +6,30 @@
 
 #![expect(unsafe_code, reason = "one system call that no crate wraps")]
 
-use std::io::{self, Read};
+use std::fs::File;
+use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::path::PathBuf;
-use std::process::{Child, ChildStderr, ExitCode, ExitStatus, Stdio};
-use std::thread::available_parallelism;
+use std::process::{self, Child, ChildStderr, ExitCode, ExitStatus, Stdio};
+use std::thread::{self, available_parallelism};
 use std::time::{Duration, Instant};
 
 use clap::Args;
 use nix::libc;
 use nix::poll::PollFlags;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::time::{ClockId, clock_gettime};
 use wasmtime::Engine;
 
 use super::this_program::{take, this_program};
 use crate::config::{LoadOptions, Size, Span};
-use crate::handler::{Compiler, InProcess, LoadError, Source, looks_like_wasm};
+use crate::events;
+use crate::handler::{self, Compiler, LoadError, Source, looks_like_wasm};
 use crate::harden::{Harden, confine_compiler};
 use crate::poll;
-use crate::sandbox::compiled::{seal, share, shareable, shared};
+use crate::sandbox::compiled::{record, seal, share, shareable, shared};
 use crate::sandbox::snapshot::{Surroundings, may_want_snapshot};
-use crate::sandbox::{Compiled, Engines, Ticker};
+use crate::sandbox::{Compiled, Engines, Ticker, symbols};
 
 /// Compiles one file for the process that starts it.
 #[derive(Args)]
@@ -50,6 +53,15 @@ pub(super) struct CompileArgs {
 /// The exit code for a file that is no valid WebAssembly; why stands on standard error.
 const INVALID: u8 = 3;
 
+/// The exit code for a file with debug information that takes too long.
+const NO_LINES: u8 = 4;
+
+/// CPU time that reading a file's debug information may take.
+const SYMBOLS_TIME: Duration = Duration::from_secs(10);
+
+/// Tables of symbols that a process writes which comes to its end.
+const TABLES: usize = 2;
+
 pub(super) fn main(args: CompileArgs) -> anyhow::Result<ExitCode> {
     let file = shared(take(args.file)?)?;
     let surroundings = match args.surroundings {
@@ -67,10 +79,12 @@ pub(super) fn main(args: CompileArgs) -> anyhow::Result<ExitCode> {
         surroundings,
         ticker: Ticker::Thread,
     };
-    match InProcess.compile(&engine, &source) {
-        Ok(compiled) => {
+    match handler::code(&engine, &source) {
+        Ok((compiled, wasm)) => {
             let mut code = std::fs::File::from(code);
-            io::Write::write_all(&mut code, compiled.bytes())?;
+            code.write_all(compiled.bytes())?;
+            drop(compiled);
+            write_symbols(&mut code, &wasm)?;
             Ok(ExitCode::SUCCESS)
         }
         Err(LoadError::Invalid { problem, .. }) => {
@@ -79,6 +93,24 @@ pub(super) fn main(args: CompileArgs) -> anyhow::Result<ExitCode> {
         }
         Err(error) => Err(error.into()),
     }
+}
+
+/// Writes what names functions and lines, for traps: first what comes to an end with any file, since this process can be
+/// made to end in the second.
+fn write_symbols(file: &mut File, wasm: &[u8]) -> io::Result<()> {
+    file.write_all(&record(&symbols::names_only(wasm)))?;
+    // Not by the limit that is there for it (getrlimit(2)): nothing here may set one any more.
+    thread::Builder::new().stack_size(64 << 10).spawn(|| {
+        let used = || clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID).map(Duration::from);
+        let start = used();
+        while let (Ok(start), Ok(now)) = (start, used())
+            && now.saturating_sub(start) < SYMBOLS_TIME
+        {
+            thread::sleep(Duration::from_millis(100));
+        }
+        process::exit(i32::from(NO_LINES));
+    })?;
+    file.write_all(&record(&symbols::lines(wasm, true)))
 }
 
 /// Compiles in a process that is held.
@@ -154,6 +186,22 @@ impl CompileProcess {
         Ok((ended, code))
     }
 
+    /// Why the debug information of a file was not read.
+    fn no_lines(&self, ended: &Ended) -> String {
+        if ended.status.code() == Some(i32::from(NO_LINES)) {
+            return format!(
+                "reading its debug information takes more than {} s",
+                SYMBOLS_TIME.as_secs()
+            );
+        }
+        self.exceeded(ended).unwrap_or_else(|| {
+            format!(
+                "what reads its debug information ended with {}",
+                ended.status
+            )
+        })
+    }
+
     /// The limit that ended it.
     fn exceeded(&self, ended: &Ended) -> Option<String> {
         let raise = |value: String, option: &str| {
@@ -193,10 +241,18 @@ impl Compiler for CompileProcess {
         let (ended, code) = self
             .run(source)
             .map_err(|error| fail(format!("no process is to be had for it: {error}")))?;
-        if ended.status.success() && !ended.is_late {
-            return seal(&code)
-                .and_then(|()| Compiled::shared(code))
-                .map_err(|error| fail(error.to_string()));
+        let compiled = seal(&code)
+            .and_then(|()| Compiled::of_process(code))
+            .map_err(|error| fail(error.to_string()))?;
+        if let Some((compiled, tables)) = compiled {
+            if tables < TABLES {
+                events::warning(&format!(
+                    "{}: its traps have no lines, and names as its compiler wrote them: {}",
+                    source.path.display(),
+                    self.no_lines(&ended)
+                ));
+            }
+            return Ok(compiled);
         }
         let is_invalid = ended.status.code() == Some(i32::from(INVALID));
         Err(match self.exceeded(&ended) {

@@ -10,7 +10,7 @@ use wasmtime::Engine;
 use super::load_error::LoadError;
 use crate::sandbox::compiled::About;
 use crate::sandbox::snapshot::{Surroundings, initialised};
-use crate::sandbox::{Compiled, Ticker};
+use crate::sandbox::{Compiled, Ticker, symbols};
 
 /// Who compiles.
 pub(crate) trait Compiler {
@@ -33,31 +33,46 @@ pub(crate) struct Source<'a> {
     pub(crate) ticker: Ticker,
 }
 
-/// This process: it takes the time and the memory that it takes.
+/// This process: it takes the time and the memory that it takes. Names of C++ stay as they are in the file.
 pub(crate) struct InProcess;
 
 impl Compiler for InProcess {
     fn compile(&self, engine: &Engine, source: &Source<'_>) -> Result<Compiled, LoadError> {
-        let invalid = |problem: String| LoadError::Invalid {
-            path: source.path.to_owned(),
-            problem: one_line(&problem),
-        };
-        let wasm = binary(source.file, source.path)?;
-        let (snapshot, initialised) =
-            initialised(&wasm, source.surroundings.as_ref(), source.ticker);
-        let (origin, wasm) = match initialised {
-            Some((origin, wasm)) => (Some(origin), Cow::Owned(wasm)),
-            None => (None, wasm),
-        };
-        let initial_memory = initial_memory(&wasm).map_err(|error| invalid(error.to_string()))?;
-        let about = About {
-            initial_memory,
-            snapshot,
-            origin,
-            digest: digest(source.file),
-        };
-        Compiled::new(engine, &wasm, &about).map_err(|error| invalid(format!("{error:#}")))
+        let (mut compiled, wasm) = code(engine, source)?;
+        compiled.add_symbols(&symbols::lines(&wasm, false));
+        Ok(compiled)
     }
+}
+
+/// Compiled code, without symbols, and what they can be read from: the file, initialised where it is to be.
+///
+/// # Errors
+///
+/// [`LoadError::NotWasm`], [`LoadError::Invalid`].
+pub(crate) fn code<'a>(
+    engine: &Engine,
+    source: &Source<'a>,
+) -> Result<(Compiled, Cow<'a, [u8]>), LoadError> {
+    let invalid = |problem: String| LoadError::Invalid {
+        path: source.path.to_owned(),
+        problem: one_line(&problem),
+    };
+    let wasm = binary(source.file, source.path)?;
+    let (snapshot, initialised) = initialised(&wasm, source.surroundings.as_ref(), source.ticker);
+    let (origin, wasm) = match initialised {
+        Some((origin, wasm)) => (Some(origin), Cow::Owned(wasm)),
+        None => (None, wasm),
+    };
+    let initial_memory = initial_memory(&wasm).map_err(|error| invalid(error.to_string()))?;
+    let about = About {
+        initial_memory,
+        snapshot,
+        origin,
+        digest: digest(source.file),
+    };
+    let compiled =
+        Compiled::new(engine, &wasm, &about).map_err(|error| invalid(format!("{error:#}")))?;
+    Ok((compiled, wasm))
 }
 
 fn digest(file: &[u8]) -> String {

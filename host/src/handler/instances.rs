@@ -10,7 +10,7 @@ use super::Handled;
 use super::life::{self, ExitCode, StepError};
 use crate::forked::is_child;
 use crate::request::Request;
-use crate::sandbox::{Guest, Profiler, Stdio, Ticker, WasiGrants};
+use crate::sandbox::{Guest, Profiler, Stdio, Symbols, Ticker, WasiGrants};
 
 /// Makes the store of an instance, with its limits and grants.
 pub(super) struct Instances {
@@ -21,6 +21,8 @@ pub(super) struct Instances {
     pub(super) grants: Arc<WasiGrants>,
     /// Of a command standard input and output are the connection, and an exit code is a report.
     pub(super) is_command: bool,
+    /// Names for traps.
+    pub(super) symbols: Arc<Symbols>,
     /// Of `run`, which serves one request.
     pub(super) profiler: Option<Arc<Profiler>>,
 }
@@ -53,10 +55,10 @@ impl Instances {
             stdio,
         )?;
         if let Some(profiler) = &self.profiler {
-            profiler.attach(&mut store)?;
+            profiler.attach(&mut store, self.symbols.clone())?;
         }
         let result = run(&mut store);
-        Ok(life::handled(store, result, exit_code))
+        Ok(life::handled(store, result, exit_code, &self.symbols))
     }
 }
 

@@ -7,7 +7,7 @@ use super::backtrace::describe;
 use super::coredump::CoreDump;
 use super::instances;
 use super::{Failure, Handled};
-use crate::sandbox::Guest;
+use crate::sandbox::{Guest, Symbols};
 use crate::text::clipped;
 
 /// What is called in an instance, in this order.
@@ -98,6 +98,7 @@ pub(super) fn handled(
     store: Store<Guest>,
     result: Result<(), StepError>,
     exit_code: ExitCode,
+    symbols: &Symbols,
 ) -> Handled {
     let memory = &store.data().memory;
     let (has_refused, memory_peak) = (memory.has_refused(), memory.peak());
@@ -118,7 +119,7 @@ pub(super) fn handled(
             }
             Some(I32Exit(code)) => Err(Failure::Trap(format!("exit with code {code}"))),
             None => {
-                let described = describe(&error);
+                let described = describe(&error, symbols);
                 coredump = store.take().and_then(|store| CoreDump::new(store, error));
                 Err(Failure::Trap(described))
             }

@@ -303,6 +303,7 @@ impl Loader {
                 Wasm::Module(handler) => handler.is_command(),
                 Wasm::Component(handler) => handler.is_command(),
             },
+            symbols: Arc::new(compiled.symbols()),
             profiler: None,
         };
         let about = compiled.about();

@@ -186,7 +186,7 @@ fn is_entry(name: &std::ffi::OsStr) -> bool {
 }
 
 /// How entries are laid out: a new number for each change.
-const LAYOUT: u8 = 3;
+const LAYOUT: u8 = 4;
 
 /// Digest of the file, this program's version, the engine's version and its settings; and of what the file's
 /// initialisation sees, if it could have a snapshot.

@@ -17,6 +17,7 @@ use wasmtime::component::Component;
 use wasmtime::{Engine, Module, Precompiled};
 
 use super::snapshot::{Origin, Snapshot};
+use super::symbols::{Symbols, without_names};
 
 /// What is known of compiled code, and goes with it.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -33,28 +34,42 @@ pub(crate) struct About {
 /// Compiled code, as the engine writes it. Only what a process of this program has compiled, or what the
 /// cache has found to be ours, becomes one.
 pub(crate) struct Compiled {
-    /// The length of what is known of the code, which follows as JSON, and then the code.
+    /// The lengths of what is known of the code, and of the code; both, the former as JSON. Then [`record`]s with tables
+    /// of [`Symbols`], the last one the best: what makes them can end at any time, and what it had then is whole.
     bytes: Vec<u8>,
     was_cached: bool,
 }
 
+const LENGTH: usize = size_of::<u64>();
+
+/// A table of symbols, as it stands behind the code.
+pub(crate) fn record(table: &[u8]) -> Vec<u8> {
+    [&(table.len() as u64).to_le_bytes()[..], table].concat()
+}
+
 impl Compiled {
-    /// Compiles a file in the binary format; `about` goes with it.
+    /// Compiles a file in the binary format; `about` goes with it. No names are in it: see [`Compiled::add_symbols`].
     ///
     /// # Errors
     ///
     /// What the compiler says.
     pub(crate) fn new(engine: &Engine, wasm: &[u8], about: &About) -> wasmtime::Result<Self> {
-        let code = match is_component(wasm) {
-            true => engine.precompile_component(wasm)?,
-            false => engine.precompile_module(wasm)?,
+        let wasm = without_names(wasm);
+        let code = match is_component(&wasm) {
+            true => engine.precompile_component(&wasm)?,
+            false => engine.precompile_module(&wasm)?,
         };
         let about = serde_json::to_vec(about)?;
-        let length = (about.len() as u64).to_le_bytes();
+        let lengths = [about.len(), code.len()].map(|length| (length as u64).to_le_bytes());
         Ok(Compiled {
-            bytes: [&length[..], &about, &code].concat(),
+            bytes: [lengths.as_flattened(), &about, &code].concat(),
             was_cached: false,
         })
+    }
+
+    /// Adds a table of [`Symbols`].
+    pub(crate) fn add_symbols(&mut self, table: &[u8]) {
+        self.bytes.extend(record(table));
     }
 
     /// What was kept of [`Compiled::bytes`]; `None` where it is too short to be that.
@@ -66,9 +81,53 @@ impl Compiled {
         compiled.parts().is_some().then_some(compiled)
     }
 
-    fn parts(&self) -> Option<(&[u8], &[u8])> {
-        let (length, rest) = self.bytes.split_first_chunk()?;
-        rest.split_at_checked(usize::try_from(u64::from_le_bytes(*length)).ok()?)
+    /// What is known of the code, the code, and what follows.
+    fn parts(&self) -> Option<[&[u8]; 3]> {
+        let (about, rest) = length(&self.bytes)?;
+        let (code, rest) = length(rest)?;
+        let (about, rest) = rest.split_at_checked(about)?;
+        let (code, rest) = rest.split_at_checked(code)?;
+        Some([about, code, rest])
+    }
+
+    /// Tables of symbols that are whole.
+    fn tables(&self) -> impl Iterator<Item = &[u8]> {
+        let mut rest = self.parts().map_or(&[][..], |[_, _, rest]| rest);
+        std::iter::from_fn(move || {
+            let (length, table) = length(rest)?;
+            let (table, others) = table.split_at_checked(length)?;
+            rest = others;
+            Some(table)
+        })
+    }
+
+    /// Where in its source a place in the code is.
+    pub(crate) fn symbols(&self) -> Symbols {
+        Symbols::new(self.tables().last().unwrap_or_default().to_vec())
+    }
+
+    /// What a process has compiled that may have ended before it was done, with the best table of symbols that it came to;
+    /// `None` where the code is not whole. With it comes how many tables it had.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Compiled::shared`].
+    pub(crate) fn of_process(memory: OwnedFd) -> io::Result<Option<(Self, usize)>> {
+        let all = Compiled::shared(memory)?;
+        let Some([about, code, _]) = all.parts() else {
+            return Ok(None);
+        };
+        let count = all.tables().count();
+        let table = all.tables().last().map(record).unwrap_or_default();
+        let kept = 2 * LENGTH + about.len() + code.len();
+        let mut bytes = all.bytes;
+        bytes.truncate(kept);
+        bytes.extend(table);
+        let compiled = Compiled {
+            bytes,
+            was_cached: false,
+        };
+        Ok(Some((compiled, count)))
     }
 
     /// All of it.
@@ -80,12 +139,12 @@ impl Compiled {
     pub(crate) fn about(&self) -> About {
         let about = self
             .parts()
-            .and_then(|(about, _)| serde_json::from_slice(about).ok());
+            .and_then(|[about, ..]| serde_json::from_slice(about).ok());
         about.unwrap_or_default()
     }
 
     fn code(&self) -> &[u8] {
-        self.parts().map_or(&[], |(_, code)| code)
+        self.parts().map_or(&[], |[_, code, _]| code)
     }
 
     /// Whether it is a component's.
@@ -138,6 +197,12 @@ impl Compiled {
             was_cached: false,
         })
     }
+}
+
+/// The length at the start of these bytes, and what follows.
+fn length(bytes: &[u8]) -> Option<(usize, &[u8])> {
+    let (length, rest) = bytes.split_first_chunk()?;
+    Some((usize::try_from(u64::from_le_bytes(*length)).ok()?, rest))
 }
 
 /// The binary format's layer: 0 in a core module, 1 in a component.

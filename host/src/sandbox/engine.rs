@@ -125,7 +125,8 @@ fn config() -> Config {
         // Unused, since nothing runs asynchronously; it has to be larger than Wasm's own stack.
         .async_stack_size(THREAD_STACK)
         .concurrency_support(false)
-        .wasm_backtrace_details(WasmBacktraceDetails::Enable);
+        // Where in the source a trap is, is looked up in a table: see `symbols.rs`.
+        .wasm_backtrace_details(WasmBacktraceDetails::Disable);
     config
 }
 

@@ -15,8 +15,7 @@ use fxprof_processed_profile::{
 };
 use wasmtime::{AsContext, Engine, Store, UpdateDeadline, WasmBacktrace};
 
-use super::Guest;
-use crate::handler::functions;
+use super::{Guest, Symbols};
 use crate::request::lock;
 
 /// How often the stack is looked at.
@@ -74,11 +73,15 @@ impl Profiler {
     /// # Errors
     ///
     /// No thread is to be had.
-    pub(crate) fn attach(self: &Arc<Self>, store: &mut Store<Guest>) -> io::Result<()> {
+    pub(crate) fn attach(
+        self: &Arc<Self>,
+        store: &mut Store<Guest>,
+        symbols: Arc<Symbols>,
+    ) -> io::Result<()> {
         tick(store.engine(), Arc::downgrade(self))?;
         let profiler = self.clone();
         store.epoch_deadline_callback(move |store| {
-            profiler.look(&store);
+            profiler.look(&store, &symbols);
             Ok(match store.data().request.is_over() {
                 true => UpdateDeadline::Interrupt,
                 false => UpdateDeadline::Continue(1),
@@ -87,7 +90,7 @@ impl Profiler {
         Ok(())
     }
 
-    fn look(&self, store: impl AsContext<Data = Guest>) {
+    fn look(&self, store: impl AsContext<Data = Guest>, symbols: &Symbols) {
         let store = store.as_context();
         let mut samples = lock(&self.samples);
         let samples = &mut *samples;
@@ -101,21 +104,18 @@ impl Profiler {
         let called: Vec<_> = backtrace
             .frames()
             .iter()
-            .flat_map(functions)
+            .flat_map(|frame| symbols.functions(frame))
             .take(FUNCTIONS)
             .collect();
         let mut told: Vec<_> = Vec::with_capacity(called.len() + 1);
         // Where in the innermost function: as one more, so that the function itself stays one.
-        if let Some((file, line)) = called
-            .first()
-            .and_then(|f| Some((f.file.as_ref()?, f.line?)))
-        {
+        if let Some((file, line)) = called.first().and_then(|f| Some((f.file?, f.line?))) {
             told.push((format!("{file}:{line}"), samples.of_lines));
         }
         told.extend(
             called
                 .into_iter()
-                .map(|function| (function.name, samples.of_functions)),
+                .map(|function| (function.name.to_string(), samples.of_functions)),
         );
         let frames: Vec<_> = told
             .into_iter()
