@@ -65,3 +65,4 @@ mod socket_file;
 mod sources;
 mod stream;
 mod supervisors;
+mod trap_reports;
