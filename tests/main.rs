@@ -39,6 +39,7 @@ mod kills;
 mod languages;
 mod leaks;
 mod lifecycle;
+mod listings;
 mod log;
 mod log_sink;
 mod matrix;

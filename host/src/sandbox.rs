@@ -7,6 +7,7 @@ pub(crate) mod compiled;
 mod engine;
 mod file_streams;
 mod guest;
+mod listing;
 mod memory;
 mod network;
 mod open_files;

@@ -7,6 +7,7 @@ use wasmtime::{Caller, Engine, Extern, Memory, Store, Trap, UpdateDeadline};
 use wasmtime_wasi::p1::WasiP1Ctx;
 use wasmtime_wasi::{WasiCtxView, WasiView};
 
+use super::listing::Folders;
 use super::memory::MemoryLimiter;
 use super::network::Network;
 use super::open_files::OpenFiles;
@@ -17,8 +18,17 @@ use crate::request::Request;
 /// Handles of resources that a component may hold. The engine's default is made for a trusted program.
 const COMPONENT_HANDLES: usize = 10_000;
 
-/// Bytes that a guest may have the host copy in one call.
-pub(super) const HOSTCALL_FUEL: usize = 64 << 20;
+/// The most that a guest may have the host copy in one call, in bytes.
+const MOST_FUEL: u64 = 64 << 20;
+
+/// What a call may have beside one buffer: names, and where its pieces lie.
+const SMALL_PARTS: u64 = 1 << 20;
+
+/// Bytes that a guest may have the host copy in one call: no buffer is larger than the guest.
+pub(super) fn hostcall_fuel(memory_limit: u64) -> usize {
+    let most = memory_limit.saturating_add(SMALL_PARTS).min(MOST_FUEL);
+    usize::try_from(most).unwrap_or(usize::MAX)
+}
 
 /// One instance's request, limits and descriptors.
 pub(crate) struct Guest {
@@ -31,6 +41,7 @@ pub(crate) struct Guest {
     /// Where 0, 1 and 2 lead, for as long as the guest has not closed or renumbered them.
     pub(super) descriptors: Descriptors,
     pub(super) open_files: OpenFiles,
+    pub(super) folders: Folders,
     /// Where preview 1's folders are, for the request's journal.
     pub(super) places: Places,
     pub(super) grants: Arc<WasiGrants>,
@@ -59,6 +70,7 @@ impl Guest {
             linear_memory: None,
             descriptors: Descriptors::new(stdio),
             open_files: OpenFiles::default(),
+            folders: Folders::default(),
             places: Places::default(),
             grants: grants.clone(),
             stdio,
@@ -81,7 +93,7 @@ impl Guest {
                 UpdateDeadline::Continue(1)
             })
         });
-        store.set_hostcall_fuel(HOSTCALL_FUEL);
+        store.set_hostcall_fuel(hostcall_fuel(memory_limit));
         store.set_max_component_handles(COMPONENT_HANDLES);
         Ok(store)
     }

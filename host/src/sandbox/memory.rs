@@ -36,6 +36,10 @@ impl MemoryLimiter {
         }
     }
 
+    pub(crate) fn limit(&self) -> u64 {
+        self.limit
+    }
+
     /// Bytes at their most.
     pub(crate) fn peak(&self) -> u64 {
         self.peak_before.max(self.now.saturating_add(self.held))

@@ -4,6 +4,18 @@
 //! on the connection and the log, sleeping and polling end with the request, and a granted folder
 //! opens regular files and folders only (opening a FIFO would block for ever).
 
+/// Calls wasmtime-wasi's function of the same name.
+macro_rules! wasmtime_wasi {
+    ($caller:ident . $name:ident ( $($arg:expr),* )) => {{
+        let (memory, guest) = guest_memory(&mut $caller)?;
+        let request = guest.request.clone();
+        let mut memory = GuestMemory::Unshared(memory);
+        let call = p1::$name(guest.preview1(), &mut memory, $($arg),*);
+        wait::block_on(&request, 0, call).map_err(trap)?
+    }};
+}
+
+mod names;
 mod poll;
 
 use rand::TryRng;
@@ -13,7 +25,8 @@ use wasmtime_wasi::p1::WasiP1Ctx;
 use wasmtime_wasi::p1::wasi_snapshot_preview1::{self as p1, WasiSnapshotPreview1};
 use wiggle::GuestMemory;
 
-use super::guest::{Guest, HOSTCALL_FUEL, guest_memory, slice, slice_mut};
+use super::guest::{Guest, guest_memory, hostcall_fuel, slice, slice_mut};
+use super::listing::fd_readdir;
 use super::wait::{self, trap};
 use super::wasi::Descriptor;
 use crate::events::{host_call, host_call_of_several};
@@ -25,14 +38,15 @@ const MODULE: &str = "wasi_snapshot_preview1";
 /// Preview 1's errno values that this file returns.
 pub(crate) mod errno {
     pub(crate) const SUCCESS: i32 = 0;
-    pub(super) const ACCES: i32 = 2;
-    pub(super) const BADF: i32 = 8;
+    pub(crate) const ACCES: i32 = 2;
+    pub(crate) const BADF: i32 = 8;
     pub(crate) const CONNRESET: i32 = 15;
     pub(crate) const INVAL: i32 = 28;
     pub(crate) const IO: i32 = 29;
     pub(super) const MFILE: i32 = 33;
     pub(crate) const MSGSIZE: i32 = 35;
     pub(super) const NAMETOOLONG: i32 = 37;
+    pub(crate) const NOENT: i32 = 44;
     pub(crate) const NOTCONN: i32 = 53;
     pub(crate) const PIPE: i32 = 64;
     pub(crate) const TIMEDOUT: i32 = 73;
@@ -62,7 +76,9 @@ pub(super) fn add_to_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> 
     linker.func_wrap(MODULE, "fd_write", fd_write)?;
     linker.func_wrap(MODULE, "fd_close", fd_close)?;
     linker.func_wrap(MODULE, "fd_renumber", fd_renumber)?;
+    linker.func_wrap(MODULE, "fd_readdir", fd_readdir)?;
     linker.func_wrap(MODULE, "path_open", path_open)?;
+    names::bound(linker)?;
     linker.func_wrap(MODULE, "poll_oneoff", poll::poll_oneoff)?;
     linker.func_wrap(MODULE, "clock_time_get", clock_time_get)?;
     linker.func_wrap(MODULE, "random_get", random_get)?;
@@ -71,29 +87,28 @@ pub(super) fn add_to_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> 
     Ok(())
 }
 
-/// Calls wasmtime-wasi's function of the same name.
-macro_rules! wasmtime_wasi {
-    ($caller:ident . $name:ident ( $($arg:expr),* )) => {{
-        let (memory, guest) = guest_memory(&mut $caller)?;
-        let request = guest.request.clone();
-        let mut memory = GuestMemory::Unshared(memory);
-        let call = p1::$name(guest.preview1(), &mut memory, $($arg),*);
-        wait::block_on(&request, 0, call).map_err(trap)?
-    }};
-}
-
 impl Guest {
     /// What is called directly: wasmtime-wasi's linker would set anew for each call how much the host
     /// may copy for it.
     fn preview1(&mut self) -> &mut WasiP1Ctx {
+        let fuel = hostcall_fuel(self.memory.limit());
         let wasi = self.wasi();
-        wasi.set_hostcall_fuel(HOSTCALL_FUEL);
+        wasi.set_hostcall_fuel(fuel);
         wasi
+    }
+
+    /// Lets wasmtime-wasi number what was granted, which it does at the first call.
+    pub(super) fn begin_preview1(&mut self) -> wasmtime::Result<()> {
+        let mut scratch = [0; 8];
+        let mut memory = GuestMemory::Unshared(&mut scratch);
+        p1::fd_prestat_get(self.preview1(), &mut memory, 3, 0)?;
+        Ok(())
     }
 
     /// What was ours is wasmtime-wasi's again; what was a file makes room for another.
     fn closed(&mut self, number: u32) {
         self.places.closed(number);
+        self.note_closed(number);
         if self.descriptors.get(number).is_some() {
             self.descriptors.close(number);
         } else {
@@ -123,6 +138,12 @@ fn store_u32(memory: &mut [u8], ptr: i32, value: usize) -> wasmtime::Result<()> 
     let value = u32::try_from(value).unwrap_or(u32::MAX);
     slice_mut(memory, ptr, 4)?.copy_from_slice(&value.to_le_bytes());
     Ok(())
+}
+
+fn load_u32(memory: &[u8], ptr: i32) -> wasmtime::Result<u32> {
+    let mut bytes = [0; 4];
+    bytes.copy_from_slice(slice(memory, ptr, 4)?);
+    Ok(u32::from_le_bytes(bytes))
 }
 
 fn fd_read(
@@ -185,6 +206,7 @@ fn fd_write(
 }
 
 fn fd_close(mut caller: Caller<'_, Guest>, fd: i32) -> wasmtime::Result<i32> {
+    caller.data_mut().note_granted_folders()?;
     let result = wasmtime_wasi!(caller.fd_close(fd))?;
     if result == errno::SUCCESS {
         caller.data_mut().closed(number(fd));
@@ -193,12 +215,14 @@ fn fd_close(mut caller: Caller<'_, Guest>, fd: i32) -> wasmtime::Result<i32> {
 }
 
 fn fd_renumber(mut caller: Caller<'_, Guest>, from: i32, to: i32) -> wasmtime::Result<i32> {
+    caller.data_mut().note_granted_folders()?;
     let result = wasmtime_wasi!(caller.fd_renumber(from, to))?;
     if result == errno::SUCCESS && from != to {
         let guest = caller.data_mut();
         guest.closed(number(to));
         guest.descriptors.renumber(number(from), number(to));
         guest.places.renumbered(number(from), number(to));
+        guest.folders.renumbered(number(from), number(to));
     }
     Ok(result)
 }
@@ -219,22 +243,25 @@ fn path_open(
 ) -> wasmtime::Result<i32> {
     let _called = host_call_of_several(MODULE, "path_open");
     let (memory, guest) = guest_memory(&mut caller)?;
-    let name = slice(memory, path, path_len)?;
-    if name.len() > PATH_MAX {
+    if names::is_too_long(path_len) {
         return Ok(errno::NAMETOOLONG);
     }
+    let name = slice(memory, path, path_len)?;
     if !may_open(guest, fd, lookup, name)? {
         return Ok(errno::ACCES);
     }
     if !guest.open_files.has_room() {
         return Ok(errno::MFILE);
     }
+    guest.note_granted_folders()?;
     let result = wasmtime_wasi!(caller.path_open(
         fd, lookup, path, path_len, oflags, rights, inheriting, fdflags, opened
     ))?;
     if result == errno::SUCCESS {
         let guest = caller.data_mut();
         guest.open_files.number_opened();
+        note_opened(&mut caller, opened)?;
+        let guest = caller.data_mut();
         if guest.request.journal().is_some() {
             record_opened(&mut caller, fd, path, path_len, opened)?;
         }
@@ -261,14 +288,17 @@ fn record_opened(
         return Ok(());
     };
     guest.grants.record(&guest.request, &place);
-    let mut new = [0; 4];
-    new.copy_from_slice(slice(memory, opened, 4)?);
-    guest.places.opened(u32::from_le_bytes(new), place);
+    guest.places.opened(load_u32(memory, opened)?, place);
     Ok(())
 }
 
-/// Linux's PATH_MAX, in bytes.
-const PATH_MAX: usize = 4096;
+/// For its listing: under which number the guest has a folder.
+fn note_opened(caller: &mut Caller<'_, Guest>, opened: i32) -> wasmtime::Result<()> {
+    let (memory, guest) = guest_memory(caller)?;
+    let number = load_u32(memory, opened)?;
+    guest.note_opened(number);
+    Ok(())
+}
 
 /// Whether a name in a folder is a regular file, a folder, a link that is not followed, or nothing.
 fn may_open(guest: &mut Guest, fd: i32, lookup: i32, name: &[u8]) -> wasmtime::Result<bool> {

@@ -21,6 +21,7 @@ use wasmtime_wasi_io::bindings::wasi::io::poll as async_poll;
 
 use super::file_streams;
 use super::guest::Guest;
+use super::listing;
 use super::network;
 use super::open_files;
 use super::recorded_files::Place;
@@ -56,6 +57,7 @@ pub(super) fn add_to_linker(l: &mut Linker<Guest>) -> wasmtime::Result<()> {
     let mut files = l.instance(FILESYSTEM)?;
     files.func_wrap("[method]descriptor.open-at", open_at)?;
     file_streams::add_to_linker(&mut files)?;
+    listing::add_to_linker(&mut files)?;
     l.allow_shadowing(false);
     Ok(())
 }
