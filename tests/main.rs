@@ -7,6 +7,7 @@
 mod accept;
 mod addresses;
 mod admission;
+mod apart;
 mod attacks;
 mod backtraces;
 mod byte_limits;

@@ -74,6 +74,9 @@ enum Verb {
     Compile(compile::CompileArgs),
 }
 
+/// What grants have to lie apart from.
+const COREDUMPS: &str = "the folder of core dumps (--coredump)";
+
 /// The handler and what it is given: the same for every verb.
 #[derive(Args)]
 struct HandlerArgs {

@@ -46,6 +46,7 @@
 
 mod address;
 mod admission;
+mod apart;
 mod concurrency;
 pub mod config;
 mod coredump;

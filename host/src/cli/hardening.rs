@@ -1,13 +1,13 @@
 //! What `serve` gives up once its sockets are bound, and what it still needs then.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 
 use super::HandlerArgs;
 use crate::address::ListenAddress;
+use crate::apart::{folder_of, places};
 use crate::config::{CoredumpOptions, Grants, RecordOptions};
 use crate::harden::{
     Harden, HardenError, InForce, Needs, become_user, confine_program, give_up_rights,
@@ -141,59 +141,6 @@ fn grants_names(grants: &Grants) -> bool {
     !grants.allow_connect.is_empty()
 }
 
-/// Where a handler is read from: the folder that it is in, since a new one is put in the old one's place, and
-/// of each link on the way the folder of what it leads to, since such a link is what a deployment turns over.
-pub(super) fn places(path: &Path) -> Vec<PathBuf> {
-    /// As many as the system follows (path_resolution(7)).
-    const LINKS: usize = 40;
-    let mut found = vec![path.to_owned()];
-    let Ok(mut path) = std::path::absolute(path) else {
-        return found;
-    };
-    for _ in 0..LINKS {
-        found.extend(folder_of(&path));
-        let Some((target, rest)) = first_link(&path) else {
-            break;
-        };
-        found.extend(folder_of(&target));
-        path = target.join(rest);
-    }
-    // The whole system is more than a handler's folder, whatever it is called.
-    found.retain(|place| !is_root_folder(place));
-    found
-}
-
-fn is_root_folder(path: &Path) -> bool {
-    let identity = |path: &Path| fs::metadata(path).map(|found| (found.dev(), found.ino()));
-    identity(path).is_ok_and(|found| identity(Path::new("/")).is_ok_and(|root| root == found))
-}
-
-/// What the first link in a path leads to, and what of the path is behind it.
-fn first_link(path: &Path) -> Option<(PathBuf, PathBuf)> {
-    let mut so_far = PathBuf::new();
-    let mut components = path.components();
-    while let Some(component) = components.next() {
-        so_far.push(component);
-        if let Ok(target) = fs::read_link(&so_far) {
-            let target = so_far.parent()?.join(target);
-            let rest = components.as_path();
-            // An empty rest would add a slash.
-            return Some(match rest.as_os_str().is_empty() {
-                true => (target.parent()?.to_owned(), target.file_name()?.into()),
-                false => (target, rest.to_owned()),
-            });
-        }
-    }
-    None
-}
-
-fn folder_of(path: &Path) -> Option<PathBuf> {
-    match path.parent()? {
-        folder if folder.as_os_str().is_empty() => Some(".".into()),
-        folder => Some(folder.to_owned()),
-    }
-}
-
 /// This program once more, with the libraries that it has now, or their successors in the same folders.
 fn programs(needs: &mut Needs) {
     // Not by its path, which another user may have no right to walk.
@@ -216,31 +163,5 @@ fn programs(needs: &mut Needs) {
             true => needs.execute.extend(folder),
             false => needs.read.extend(folder),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::os::unix::fs::symlink;
-
-    #[test]
-    fn a_handler_may_come_from_where_a_link_may_lead_next() {
-        let dir = tempfile::tempdir().unwrap();
-        let root = dir.path().canonicalize().unwrap();
-        fs::create_dir_all(root.join("app/releases/41")).unwrap();
-        fs::write(root.join("app/releases/41/echo.wasm"), "").unwrap();
-        symlink("releases/41", root.join("app/current")).unwrap();
-        symlink("app/current/echo.wasm", root.join("echo.wasm")).unwrap();
-        let found = places(&root.join("echo.wasm"));
-        for expected in ["", "app/current", "app/releases", "app/releases/41"] {
-            assert!(
-                found.contains(&root.join(expected)),
-                "{expected}: {found:?}"
-            );
-        }
-        assert!(!found.contains(&PathBuf::from("/")));
-        let up = PathBuf::from("../".repeat(40) + "echo.wasm");
-        assert!(!places(&up).iter().any(|place| is_root_folder(place)));
     }
 }

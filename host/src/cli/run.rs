@@ -19,8 +19,9 @@ use anyhow::Context;
 use clap::Args;
 
 use super::log::{self, LogArgs};
-use super::{HandlerArgs, Usage};
+use super::{COREDUMPS, HandlerArgs, Usage};
 use crate::address::Transport;
+use crate::apart;
 use crate::config::{CoredumpOptions, Limit, ServiceOptions, Size, bounded_size};
 use crate::coredump::Coredumps;
 use crate::outcome::Outcome;
@@ -116,6 +117,9 @@ impl Run {
     fn once(&mut self) -> anyhow::Result<Outcome> {
         let args = &self.args;
         let coredumps = Coredumps::open(&args.coredump)?;
+        if let Some(folder) = &args.coredump.coredump {
+            apart::is_closed(&args.handler.grants.dir, folder, COREDUMPS).map_err(Usage)?;
+        }
         let mut loader = args.handler.loader(1)?;
         loader.coredumps = coredumps.is_some();
         let (mut handler, _) = args

@@ -21,8 +21,9 @@ use sd_notify::NotifyState;
 use super::hardening::HardenArgs;
 use super::log::{self, LogArgs};
 use super::signals::{self, Signal};
-use super::{HandlerArgs, Usage};
+use super::{COREDUMPS, HandlerArgs, Usage};
 use crate::address::{ListenAddress, Transport};
+use crate::apart;
 use crate::config::{
     AdmissionOptions, ConcurrencyKind, CoredumpOptions, Overload, RECORDED, RecordOptions,
     ServiceOptions,
@@ -149,6 +150,23 @@ impl ServeArgs {
             .with_context(|| format!("cannot keep recordings in {}", folder.display()))
     }
 
+    /// What this service writes, and where it listens, lies apart from what its handler may reach.
+    fn lives_apart(&self, address: &ListenAddress) -> Result<(), Usage> {
+        let grants = &self.handler.grants.dir;
+        let recordings = self.record.record.iter();
+        let recordings = recordings.map(|folder| (folder, "the folder of recordings (--record)"));
+        let coredumps = self.coredump.coredump.iter();
+        for (folder, what) in recordings.chain(coredumps.map(|folder| (folder, COREDUMPS))) {
+            apart::is_closed(grants, folder, what).map_err(Usage)?;
+        }
+        match address {
+            ListenAddress::Unix { path, .. } if !path.to_string_lossy().starts_with('@') => {
+                apart::is_unchangeable(grants, path, "the socket").map_err(Usage)
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// What can be seen to be wrong before anything is started.
     fn check(&self, address: &ListenAddress) -> Result<(), Usage> {
         let service = &self.service;
@@ -214,6 +232,7 @@ pub(super) fn main(mut args: ServeArgs) -> anyhow::Result<ExitCode> {
     if let Some(folder) = &args.record.record {
         prepare_folder(folder)?;
     }
+    args.lives_apart(&address)?;
     // Threads that there are already would give nothing up.
     let hardened = args
         .harden

@@ -17,6 +17,7 @@ use super::component::ComponentHandler;
 use super::instances::Instances;
 use super::load_error::LoadError;
 use super::module::ModuleHandler;
+use crate::apart;
 use crate::config::{ConcurrencyKind, Grants, Limits, LoadOptions};
 use crate::events;
 use crate::sandbox::capacity::check_instances;
@@ -244,10 +245,27 @@ impl Loader {
     /// Links what another process has read, compiled and checked.
     pub(super) fn link(&self, compiled: &Compiled) -> Result<Loaded, LoadError> {
         let compiling = Engines::compiling(self.ticker).map_err(LoadError::Engine)?;
-        self.instances(self.grants()?, &compiling, compiled)
+        self.instances(self.granted()?, &compiling, compiled)
     }
 
+    /// What was granted, where it lies apart from what the server itself lives from.
     pub(super) fn grants(&self) -> Result<Arc<WasiGrants>, LoadError> {
+        let folders = &self.grants.dir;
+        apart::grants_agree(folders)
+            .and_then(|()| apart::is_unchangeable(folders, &self.path, "the handler's file"))
+            .and_then(|()| match &self.cache {
+                Some(cache) => apart::is_closed(
+                    folders,
+                    cache.folder(),
+                    "the cache of compiled code (--cache)",
+                ),
+                None => Ok(()),
+            })
+            .map_err(LoadError::Grant)?;
+        self.granted()
+    }
+
+    fn granted(&self) -> Result<Arc<WasiGrants>, LoadError> {
         let program = self.path.file_name().unwrap_or_default().to_string_lossy();
         let grants = WasiGrants::new(&self.grants, &program).map_err(LoadError::Grant)?;
         Ok(Arc::new(grants))

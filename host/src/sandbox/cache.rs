@@ -62,6 +62,10 @@ impl Cache {
         })
     }
 
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// The user's cache folder for this program; `None` where there is no home.
     pub fn default_folder() -> Option<PathBuf> {
         use etcetera::BaseStrategy;

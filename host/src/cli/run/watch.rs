@@ -18,7 +18,7 @@ use nix::errno::Errno;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 
 use super::Run;
-use crate::cli::hardening::places;
+use crate::apart::places;
 use crate::cli::signals::{self, Signal};
 use crate::request::lock;
 
