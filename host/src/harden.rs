@@ -4,7 +4,7 @@
 //! In this order: the user and the group ([`become_user`]); capabilities, core dumps, and whatever a new
 //! program could gain ([`give_up_rights`]); files, TCP ports and signals by Landlock, and system calls by
 //! seccomp ([`confine_program`]). A process that forks for each request gives up more
-//! ([`confine_forker`]): its children have no new sockets, no files, no programs, and no signals to others.
+//! ([`confine_forker`]): its children have no new sockets, no files, no programs, no processes, and no signals to others.
 //!
 //! All of it is the process's own, and what is given up cannot be had back. A call is for the thread that
 //! makes it, and for the threads and processes that this one starts afterwards: make it before there are any.
@@ -14,11 +14,11 @@ mod files;
 mod rights;
 
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::ValueEnum;
 
-pub(crate) use calls::{VIOLATION, call_name};
-pub(crate) use files::confine_child;
+pub(crate) use calls::{VIOLATION, call_name, confine_child};
 pub use rights::{become_user, give_up_rights};
 
 /// Whether the process is hardened.
@@ -29,6 +29,9 @@ pub enum Harden {
     Auto,
     /// Or not at all: what the kernel lacks is an error
     Require,
+    /// As far as the kernel can, but let system calls through that are not allowed: the kernel's own log (dmesg(1), audit) tells of
+    /// each. For finding what is missing, not for service
+    Log,
     /// Leave the process as it is
     Off,
 }
@@ -39,6 +42,7 @@ impl Harden {
         match self {
             Harden::Auto => "auto",
             Harden::Require => "require",
+            Harden::Log => "log",
             Harden::Off => "off",
         }
     }
@@ -62,6 +66,26 @@ pub struct Needs {
     pub execute: Vec<PathBuf>,
     /// TCP ports that are connected to.
     pub connect: Vec<u16>,
+    /// Whether datagrams go to abstract Unix sockets of others.
+    pub abstract_sockets: bool,
+    /// System calls beside those that are known to be made.
+    pub calls: Vec<SystemCall>,
+}
+
+/// A system call, by its name or number: `getrandom`, `318`. Names are those of the calls that hardening knows of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SystemCall(i64);
+
+impl FromStr for SystemCall {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let number = text.parse::<u16>().ok().map(i64::from);
+        number
+            .or_else(|| calls::call_number(text))
+            .map(SystemCall)
+            .ok_or_else(|| format!("no call of this name is known: write its number here, which the kernel's log says, and `ausyscall {text}`"))
+    }
 }
 
 impl Needs {
@@ -113,12 +137,12 @@ pub fn confine_program(harden: Harden, needs: &Needs) -> Result<InForce, HardenE
     }
     let mut in_force = InForce::default();
     files::confine(needs, &mut in_force)?;
-    calls::confine_program(needs, &mut in_force)?;
+    calls::confine_program(harden, needs, &mut in_force)?;
     in_force.check(harden)
 }
 
 /// For a process with one thread that forks for each request: what the children have, which it has itself
-/// as well, but for signals. A child that makes any other system call is ended. A [`crate::Server`] makes what
+/// as well, but for signals and processes. A child that makes any other system call is ended. A [`crate::Server`] makes what
 /// it shares with its children at its first request: let it serve one before.
 ///
 /// # Errors
@@ -130,8 +154,7 @@ pub fn confine_forker(harden: Harden, needs: &Needs) -> Result<InForce, HardenEr
     }
     let mut in_force = InForce::default();
     files::confine(needs, &mut in_force)?;
-    files::prepare_children(needs, &in_force)?;
-    calls::confine_forker(needs, &mut in_force)?;
+    calls::confine_forker(harden, needs, &mut in_force)?;
     in_force.check(harden)
 }
 
@@ -146,6 +169,6 @@ pub fn confine_compiler(harden: Harden, runs_code: bool) -> Result<InForce, Hard
     }
     let mut in_force = InForce::default();
     files::confine(&Needs::default(), &mut in_force)?;
-    calls::confine_compiler(runs_code, &mut in_force)?;
+    calls::confine_compiler(harden, runs_code, &mut in_force)?;
     in_force.check(harden)
 }

@@ -125,6 +125,12 @@ impl Serve {
         {
             line.extend(["--concurrency".into(), concurrency]);
         }
+        // And for the kernel to tell of each system call that is not allowed (`cargo xtask calls`).
+        if let Some(harden) = std::env::var_os("SANDSOCK_TEST_HARDEN")
+            && !self.options.iter().any(|o| o == "--harden")
+        {
+            line.extend(["--harden".into(), harden]);
+        }
         line.push(self.address.clone().into());
         line.push(self.handler.clone());
         if !self.handler_args.is_empty() {

@@ -6,6 +6,7 @@
 mod audit;
 mod bench;
 mod build;
+mod calls;
 mod demo;
 mod fuzz;
 mod languages;
@@ -44,6 +45,14 @@ enum Verb {
     /// They lie in target/release/sandsock, target/handlers/NAME.wasm and
     /// target/handlers/NAME.component.wasm.
     Build,
+    /// Looks for system calls that the program makes and is not allowed: its tests, under `--harden log`.
+    ///
+    /// It reads the kernel's log, which is for root.
+    Calls {
+        /// For the test runner: names of tests.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Serves the handler `hello` and says what to type in another terminal.
     Demo {
         /// The port on 127.0.0.1.
@@ -89,6 +98,7 @@ fn main() -> ExitCode {
         Verb::Audit => audit::audit(),
         Verb::Bench(arguments) => bench::bench(&arguments),
         Verb::Build => build::program().and_then(|_| build::handlers()),
+        Verb::Calls { arguments } => calls::calls(&arguments),
         Verb::Demo { port } => demo::demo(port),
         Verb::Fuzz {
             target,

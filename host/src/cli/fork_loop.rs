@@ -167,7 +167,8 @@ pub(super) fn main(mut args: ForkLoopArgs) -> anyhow::Result<ExitCode> {
     drop(compiled);
 
     let options = serve.bind_options();
-    let listener = match serve.address()? {
+    let address = serve.address()?;
+    let listener = match address {
         ListenAddress::HandedOver(_) => handed_over(listener?, "", &options),
         _ => inherited(listener?, &options),
     };
@@ -210,7 +211,8 @@ pub(super) fn main(mut args: ForkLoopArgs) -> anyhow::Result<ExitCode> {
     // SAFETY: this process has one thread.
     let _ = unsafe { huge_pages::move_program() };
     // What is open stays; nothing else is needed.
-    let needs = needs_of_requests(&serve.handler.grants, &serve.coredump);
+    let mut needs = needs_of_requests(&serve.handler.grants, &serve.coredump, &address);
+    needs.calls.clone_from(&serve.harden.allow_call);
     confine_forker(serve.harden.harden, &needs)?;
     // The supervisor has the listener, too: it accepts from the moment that it listens.
     tell(&channel, &[&[ACCEPTING]])?;

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::HandlerArgs;
-use crate::address::ListenAddress;
+use crate::address::{ListenAddress, Transport};
 use crate::apart::{folder_of, places};
 use crate::config::{CoredumpOptions, Grants, RecordOptions};
 use crate::harden::{
-    Harden, HardenError, InForce, Needs, become_user, confine_program, give_up_rights,
+    Harden, HardenError, InForce, Needs, SystemCall, become_user, confine_program, give_up_rights,
 };
 
 /// Who the program is, and what it may still do.
@@ -28,6 +28,10 @@ pub(super) struct HardenArgs {
     /// kernel can, or not start where it cannot
     #[arg(long, value_enum, default_value_t)]
     pub(super) harden: Harden,
+    /// A system call that is allowed beside those that the program is known to make, by name or number; may be repeated.
+    /// (For what a library calls that is loaded with it; `--harden log` finds which)
+    #[arg(long, value_name = "CALL")]
+    pub(super) allow_call: Vec<SystemCall>,
 }
 
 /// What the program has given up.
@@ -55,7 +59,13 @@ impl HardenArgs {
             return Ok(None);
         }
         let capabilities = give_up_rights()?;
-        let in_force = confine_program(self.harden, &needs(handler, record, coredump, address))?;
+        let in_force = confine_program(
+            self.harden,
+            &Needs {
+                calls: self.allow_call.clone(),
+                ..needs(handler, record, coredump, address)
+            },
+        )?;
         Ok(Some(Hardened {
             capabilities,
             in_force,
@@ -78,7 +88,11 @@ impl HardenArgs {
 }
 
 /// What a handler may reach by its grants, and what is written when it traps.
-pub(super) fn needs_of_requests(grants: &Grants, coredump: &CoredumpOptions) -> Needs {
+pub(super) fn needs_of_requests(
+    grants: &Grants,
+    coredump: &CoredumpOptions,
+    address: &ListenAddress,
+) -> Needs {
     let folders = |writable: bool| -> Vec<PathBuf> {
         let wanted = grants
             .dir
@@ -94,7 +108,17 @@ pub(super) fn needs_of_requests(grants: &Grants, coredump: &CoredumpOptions) -> 
             .iter()
             .map(|grant| grant.port)
             .collect(),
+        abstract_sockets: answers_names(address),
         ..Needs::default()
+    }
+}
+
+/// A client of Unix datagrams may have an abstract name. (What was handed over is not looked at: it may be such a socket.)
+fn answers_names(address: &ListenAddress) -> bool {
+    match address {
+        ListenAddress::Unix { transport, .. } => *transport == Transport::UnixDatagram,
+        ListenAddress::HandedOver(_) => true,
+        ListenAddress::Inet { .. } => false,
     }
 }
 
@@ -106,7 +130,7 @@ fn needs(
     coredump: &CoredumpOptions,
     address: &ListenAddress,
 ) -> Needs {
-    let mut needs = needs_of_requests(&handler.grants, coredump);
+    let mut needs = needs_of_requests(&handler.grants, coredump, address);
     needs.read.extend(places(&handler.handler));
     // How many requests the system carries.
     needs.read.push("/proc/sys/vm/max_map_count".into());

@@ -210,6 +210,7 @@ pub(super) fn main(mut args: ServeArgs) -> anyhow::Result<ExitCode> {
     if args.harden.harden != Harden::Off {
         sockets::close_others(&handed_over);
     }
+    notify::connect();
     let taken = signals::take().context("signals cannot be listened for")?;
     // A name that is taken is said before a large handler is compiled for nothing.
     let sockets = Sockets::open(&address, handed_over, &args.bind_options())?;

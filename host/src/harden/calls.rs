@@ -1,8 +1,9 @@
 //! System calls: seccomp (seccomp(2)).
 //!
-//! A program that serves is refused what no server needs. A process that forks, and one that compiles, may
-//! make the calls that they make, and no others: a child that makes another one is ended, a compiler refused.
+//! Each process may make the calls that it makes, and no others: a list of what is refused would age with each new
+//! call of the system's. A program that serves and one that compiles hear `EPERM`, a forked child is ended.
 
+mod child;
 mod lists;
 mod violation;
 
@@ -14,9 +15,11 @@ use seccompiler::{
     SeccompRule, TargetArch, apply_filter,
 };
 
-use super::{HardenError, InForce, Needs};
+use super::{Harden, HardenError, InForce, Needs};
+pub(crate) use child::confine_child;
 pub(crate) use lists::call_name;
-use lists::{Calls, OF_A_FORKER, OF_ALL, OF_FILES, OF_NO_SERVER, OF_THREADS};
+pub(super) use lists::call_number;
+use lists::{Calls, OF_A_FORKER, OF_A_PROGRAM, OF_ALL, OF_CONNECTING, OF_FILES, OF_THREADS};
 pub(crate) use violation::VIOLATION;
 use violation::handle_violations;
 
@@ -26,15 +29,15 @@ type Rules = BTreeMap<i64, Vec<SeccompRule>>;
 const NO_CALL: (i64, Vec<SeccompRule>) = (0xffff_ffff, Vec::new());
 
 /// Namespaces (clone(2)).
-const NAMESPACES: [c_int; 7] = [
-    libc::CLONE_NEWCGROUP,
-    libc::CLONE_NEWIPC,
-    libc::CLONE_NEWNET,
-    libc::CLONE_NEWNS,
-    libc::CLONE_NEWPID,
-    libc::CLONE_NEWUSER,
-    libc::CLONE_NEWUTS,
-];
+const fn namespaces() -> c_int {
+    libc::CLONE_NEWCGROUP
+        | libc::CLONE_NEWIPC
+        | libc::CLONE_NEWNET
+        | libc::CLONE_NEWNS
+        | libc::CLONE_NEWPID
+        | libc::CLONE_NEWUSER
+        | libc::CLONE_NEWUTS
+}
 
 /// A rule on one argument: `argument & mask == value`.
 fn masked(argument: u8, mask: u64, value: u64) -> Result<SeccompCondition, HardenError> {
@@ -44,11 +47,6 @@ fn masked(argument: u8, mask: u64, value: u64) -> Result<SeccompCondition, Harde
 
 fn is(argument: u8, value: u64) -> Result<SeccompCondition, HardenError> {
     SeccompCondition::new(argument, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, value)
-        .map_err(failed)
-}
-
-fn is_not(argument: u8, value: u64) -> Result<SeccompCondition, HardenError> {
-    SeccompCondition::new(argument, SeccompCmpArgLen::Dword, SeccompCmpOp::Ne, value)
         .map_err(failed)
 }
 
@@ -79,8 +77,23 @@ fn failed(error: impl std::fmt::Display) -> HardenError {
     HardenError(format!("seccomp: {error}"))
 }
 
-/// Calls that match get the one, all others the other.
+/// Calls that match are allowed, with all others the system does what is said; it only tells of them where that is
+/// asked for.
 fn install(
+    rules: Rules,
+    others: SeccompAction,
+    harden: Harden,
+    in_force: &mut InForce,
+) -> Result<(), HardenError> {
+    let others = match harden {
+        Harden::Log => SeccompAction::Log,
+        _ => others,
+    };
+    apply(rules, SeccompAction::Allow, others, in_force)
+}
+
+/// Calls that match get the one, all others the other.
+fn apply(
     rules: Rules,
     matching: SeccompAction,
     others: SeccompAction,
@@ -111,32 +124,69 @@ fn install(
     }
 }
 
-/// Refuses what no server needs.
-pub(super) fn confine_program(needs: &Needs, in_force: &mut InForce) -> Result<(), HardenError> {
-    let mut rules: Rules = unconditional(OF_NO_SERVER).collect();
-    let namespaces = NAMESPACES.map(|flag| masked(0, number(flag), number(flag)));
-    rules.insert(libc::SYS_clone, any(namespaces)?);
-    // Unix sockets are for service managers, the others for handlers that may connect, and for their names.
-    let mut families = vec![libc::AF_UNIX];
+/// Allows what a program does that serves, and that starts itself once more.
+pub(super) fn confine_program(
+    harden: Harden,
+    needs: &Needs,
+    in_force: &mut InForce,
+) -> Result<(), HardenError> {
+    let lists = [OF_ALL, OF_A_FORKER, OF_FILES, OF_THREADS, OF_A_PROGRAM];
+    let mut rules: Rules = lists.into_iter().flat_map(unconditional).collect();
+    rules.extend([NO_CALL]);
+    rules.insert(libc::SYS_clone, any([masked(0, number(namespaces()), 0)])?);
+    // For handlers that may connect, and for their names: datagrams to a server of names, netlink for its way.
     if !needs.connect.is_empty() {
-        families.extend([libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK]);
+        let families = [libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK];
+        let families = families.map(|family| is(0, number(family)));
+        rules.insert(libc::SYS_socket, any(families)?);
+        rules.extend(unconditional(OF_CONNECTING));
     }
-    let others = families.into_iter().map(|family| is_not(0, number(family)));
-    rules.insert(libc::SYS_socket, all(others)?);
+    restrict_memory_and_descriptors(&mut rules)?;
     // Memory is written or run.
-    let both = number(libc::PROT_WRITE | libc::PROT_EXEC);
-    rules.insert(libc::SYS_mmap, any([masked(2, both, both)])?);
-    rules.insert(libc::SYS_mprotect, any([masked(2, both, both)])?);
+    let (write, run) = (number(libc::PROT_WRITE), number(libc::PROT_EXEC));
+    for call in [libc::SYS_mmap, libc::SYS_mprotect] {
+        rules.insert(call, any([masked(2, write, 0), masked(2, run, 0)])?);
+    }
+    // Memory that is handed on is sealed.
+    let seals = [libc::F_ADD_SEALS, libc::F_GET_SEALS];
+    rules.insert(libc::SYS_fcntl, commands(&seals)?);
+    // Its own, which those have that it starts.
+    rules.insert(libc::SYS_prlimit64, any([is(0, 0)])?);
+    let of_a_program = [
+        libc::PR_SET_CHILD_SUBREAPER,
+        libc::PR_SET_NAME,
+        libc::PR_SET_NO_NEW_PRIVS,
+        libc::PR_SET_PDEATHSIG,
+        libc::PR_SET_SECCOMP,
+        libc::PR_SET_VMA,
+    ];
+    rules.insert(
+        libc::SYS_prctl,
+        any(of_a_program.map(|option| is(0, number(option))))?,
+    );
     let refused = SeccompAction::Errno(libc::EPERM.cast_unsigned());
-    install(rules, refused, SeccompAction::Allow, in_force)?;
-    // Its flags cannot be looked at: whoever is told that it is not there uses clone(2).
-    let rules = Rules::from([(libc::SYS_clone3, Vec::new())]);
+    threads_by_clone(in_force)?;
+    rules.extend(asked_for(needs));
+    install(rules, refused, harden, in_force)
+}
+
+fn asked_for(needs: &Needs) -> impl Iterator<Item = (i64, Vec<SeccompRule>)> {
+    needs.calls.iter().map(|call| (call.0, Vec::new()))
+}
+
+/// The flags of clone3(2) cannot be looked at: whoever is told that it is not there uses clone(2).
+fn threads_by_clone(in_force: &mut InForce) -> Result<(), HardenError> {
     let absent = SeccompAction::Errno(libc::ENOSYS.cast_unsigned());
-    install(rules, absent, SeccompAction::Allow, in_force)
+    let rules = Rules::from([(libc::SYS_clone3, Vec::new())]);
+    apply(rules, absent, SeccompAction::Allow, in_force)
 }
 
 /// Allows what the process and its children do, and ends whoever does anything else.
-pub(super) fn confine_forker(needs: &Needs, in_force: &mut InForce) -> Result<(), HardenError> {
+pub(super) fn confine_forker(
+    harden: Harden,
+    needs: &Needs,
+    in_force: &mut InForce,
+) -> Result<(), HardenError> {
     let mut rules: Rules = unconditional(OF_ALL)
         .chain(unconditional(OF_A_FORKER))
         .collect();
@@ -156,11 +206,7 @@ pub(super) fn confine_forker(needs: &Needs, in_force: &mut InForce) -> Result<()
         rules.insert(libc::SYS_socket, families.concat());
         rules.insert(libc::SYS_connect, Vec::new());
     }
-    let thread_or_namespace = NAMESPACES
-        .into_iter()
-        .fold(libc::CLONE_VM | libc::CLONE_THREAD, |flags, flag| {
-            flags | flag
-        });
+    let thread_or_namespace = libc::CLONE_VM | libc::CLONE_THREAD | namespaces();
     rules.insert(
         libc::SYS_clone,
         any([masked(0, number(thread_or_namespace), 0)])?,
@@ -175,18 +221,32 @@ pub(super) fn confine_forker(needs: &Needs, in_force: &mut InForce) -> Result<()
         any(tell_of_death.map(|option| is(0, number(option))))?,
     );
     restrict_memory_and_descriptors(&mut rules)?;
+    // A child takes one more filter.
+    let filter = number(libc::SECCOMP_SET_MODE_FILTER as c_int);
+    rules.insert(libc::SYS_seccomp, all([is(0, filter), is(1, 0)])?);
+    rules.extend(asked_for(needs));
     handle_violations()?;
-    install(rules, SeccompAction::Allow, SeccompAction::Trap, in_force)
+    install(rules, SeccompAction::Trap, harden, in_force)?;
+    match in_force.seccomp {
+        true => child::prepare(harden),
+        false => Ok(()),
+    }
 }
 
 /// Allows what a compiler with threads does, and, where it runs what it has compiled, that memory is written first
 /// and run then.
-pub(super) fn confine_compiler(runs_code: bool, in_force: &mut InForce) -> Result<(), HardenError> {
+pub(super) fn confine_compiler(
+    harden: Harden,
+    runs_code: bool,
+    in_force: &mut InForce,
+) -> Result<(), HardenError> {
     let mut rules: Rules = unconditional(OF_ALL)
         .chain(unconditional(OF_THREADS))
         .collect();
-    let namespaces = NAMESPACES.into_iter().fold(0, |flags, flag| flags | flag);
-    rules.insert(libc::SYS_clone, any([masked(0, number(namespaces), 0)])?);
+    // A thread, and no process that would outlive this one.
+    let thread = number(libc::CLONE_VM | libc::CLONE_THREAD);
+    let flags = thread | number(namespaces());
+    rules.insert(libc::SYS_clone, any([masked(0, flags, thread)])?);
     let names = [libc::PR_SET_NAME, libc::PR_SET_VMA];
     rules.insert(
         libc::SYS_prctl,
@@ -204,17 +264,17 @@ pub(super) fn confine_compiler(runs_code: bool, in_force: &mut InForce) -> Resul
             any([is_no_program, masked(2, both, run)])?,
         );
     }
-    // The allocator asks the system for its settings now and then, and does without the answer.
     let refused = SeccompAction::Errno(libc::EPERM.cast_unsigned());
-    install(rules, SeccompAction::Allow, refused, in_force)
+    // The allocator asks the system for its settings now and then, and does without the answer: no miss to tell of.
+    let files = Rules::from([(libc::SYS_openat, Vec::new())]);
+    apply(files, refused.clone(), SeccompAction::Allow, in_force)?;
+    threads_by_clone(in_force)?;
+    install(rules, refused, harden, in_force)
 }
 
-/// No memory becomes a program, no descriptor sends signals, no limit changes.
-fn restrict_memory_and_descriptors(rules: &mut Rules) -> Result<(), HardenError> {
-    let is_no_program = || any([masked(2, number(libc::PROT_EXEC), 0)]);
-    rules.insert(libc::SYS_mmap, is_no_program()?);
-    rules.insert(libc::SYS_mprotect, is_no_program()?);
-    let of_a_descriptor = [
+/// What may be asked of a descriptor (fcntl(2)), and these.
+fn commands(more: &[c_int]) -> Result<Vec<SeccompRule>, HardenError> {
+    let of_all = [
         libc::F_DUPFD,
         libc::F_DUPFD_CLOEXEC,
         libc::F_GETFD,
@@ -222,10 +282,18 @@ fn restrict_memory_and_descriptors(rules: &mut Rules) -> Result<(), HardenError>
         libc::F_GETFL,
         libc::F_SETFL,
     ];
-    rules.insert(
-        libc::SYS_fcntl,
-        any(of_a_descriptor.map(|command| is(1, number(command))))?,
-    );
+    any(of_all
+        .iter()
+        .chain(more)
+        .map(|command| is(1, number(*command))))
+}
+
+/// No memory becomes a program, no descriptor sends signals, no limit changes.
+fn restrict_memory_and_descriptors(rules: &mut Rules) -> Result<(), HardenError> {
+    let is_no_program = || any([masked(2, number(libc::PROT_EXEC), 0)]);
+    rules.insert(libc::SYS_mmap, is_no_program()?);
+    rules.insert(libc::SYS_mprotect, is_no_program()?);
+    rules.insert(libc::SYS_fcntl, commands(&[])?);
     let of_a_socket = [libc::FIONBIO, libc::FIONREAD, libc::TIOCOUTQ];
     rules.insert(
         libc::SYS_ioctl,

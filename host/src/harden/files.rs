@@ -1,6 +1,4 @@
-//! Files, TCP ports and signals: Landlock (landlock(7)).
-
-use std::sync::Mutex;
+//! Files, TCP ports, abstract sockets and signals: Landlock (landlock(7)).
 
 use landlock::{
     ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, LandlockStatus, NetPort,
@@ -9,7 +7,6 @@ use landlock::{
 };
 
 use super::{HardenError, InForce, Needs};
-use crate::request::lock;
 
 /// What is asked for: Linux 6.12 knows all of it.
 const WANTED: ABI = ABI::V6;
@@ -20,8 +17,8 @@ impl From<RulesetError> for HardenError {
     }
 }
 
-/// Refuses the calling thread, and what it starts, all files and TCP ports but those that are needed, and
-/// signals to processes that were there before.
+/// Refuses the calling thread, and what it starts, all files, TCP ports and abstract sockets but those that are needed,
+/// and signals to processes that were there before.
 pub(super) fn confine(needs: &Needs, in_force: &mut InForce) -> Result<(), HardenError> {
     let read = AccessFs::ReadFile | AccessFs::ReadDir;
     let change = AccessFs::from_all(WANTED)
@@ -31,7 +28,7 @@ pub(super) fn confine(needs: &Needs, in_force: &mut InForce) -> Result<(), Harde
         .set_compatibility(CompatLevel::BestEffort)
         .handle_access(AccessFs::from_all(WANTED))?
         .handle_access(AccessNet::from_all(WANTED))?
-        .scope(Scope::Signal)?
+        .scope(scopes(needs))?
         .create()?;
     for (paths, access) in [
         (&needs.read, read),
@@ -48,6 +45,14 @@ pub(super) fn confine(needs: &Needs, in_force: &mut InForce) -> Result<(), Harde
     }
     note(&ruleset.restrict_self()?, in_force);
     Ok(())
+}
+
+/// Whose processes and abstract sockets are left alone: all but those that this process starts or opens from now on.
+fn scopes(needs: &Needs) -> BitFlags<Scope> {
+    match needs.abstract_sockets {
+        true => Scope::Signal.into(),
+        false => Scope::Signal | Scope::AbstractUnixSocket,
+    }
 }
 
 /// What is not there need not be allowed.
@@ -67,14 +72,11 @@ fn allow(
     Ok(ruleset.add_rule(PathBeneath::new(found, access))?)
 }
 
-/// What is said of a kernel without Landlock.
-const NOT_THERE: &str = "not there";
-
 fn note(status: &RestrictionStatus, in_force: &mut InForce) {
     let lacks = |what: &str| what.to_owned();
     match (&status.ruleset, &status.landlock) {
         (RulesetStatus::NotEnforced, _) => {
-            in_force.landlock = NOT_THERE.to_owned();
+            in_force.landlock = "not there".to_owned();
             in_force
                 .lacks
                 .push(lacks("Landlock (Linux 5.13, and switched on)"));
@@ -82,41 +84,11 @@ fn note(status: &RestrictionStatus, in_force: &mut InForce) {
         (how, LandlockStatus::Available { effective_abi, .. }) => {
             in_force.landlock = format!("abi {effective_abi}");
             if *how == RulesetStatus::PartiallyEnforced {
-                in_force
-                    .lacks
-                    .push(lacks("Landlock for TCP ports and signals (Linux 6.12)"));
+                in_force.lacks.push(lacks(
+                    "Landlock for TCP ports, signals and abstract sockets (Linux 6.12)",
+                ));
             }
         }
         (_, other) => in_force.landlock = format!("{other:?}"),
     }
-}
-
-/// What each child takes upon itself: made once, since making it costs more than taking it.
-static OF_A_CHILD: Mutex<Option<RulesetCreated>> = Mutex::new(None);
-
-/// Children send signals to themselves alone.
-pub(super) fn prepare_children(needs: &Needs, in_force: &InForce) -> Result<(), HardenError> {
-    if in_force.landlock == NOT_THERE {
-        return Ok(());
-    }
-    let mut ruleset = Ruleset::default()
-        .set_compatibility(CompatLevel::BestEffort)
-        // Whoever does not speak of it loses it (landlock(7)).
-        .handle_access(AccessFs::Refer)?
-        .scope(Scope::Signal)?
-        .create()?;
-    for folder in &needs.change {
-        ruleset = allow(ruleset, folder, AccessFs::Refer.into())?;
-    }
-    *lock(&OF_A_CHILD) = Some(ruleset);
-    Ok(())
-}
-
-/// In a child that was forked just now.
-pub(crate) fn confine_child() -> Result<(), HardenError> {
-    // The child's own copy: the parent keeps its for the next.
-    if let Some(ruleset) = lock(&OF_A_CHILD).take() {
-        ruleset.restrict_self()?;
-    }
-    Ok(())
 }

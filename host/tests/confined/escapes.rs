@@ -8,7 +8,10 @@
 use std::ffi::CString;
 use std::io;
 use std::net::{TcpStream, UdpSocket};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::ptr;
+use std::sync::OnceLock;
 use std::{fs, thread};
 
 use nix::errno::Errno;
@@ -39,11 +42,11 @@ const fn tries(
     }
 }
 
-pub(crate) const ESCAPES: [Escape; 24] = [
+pub(crate) const ESCAPES: [Escape; 32] = [
     tries("read /etc/passwd", "openat", "EACCES", "EPERM"),
     tries("create", "openat", "EACCES", "EPERM"),
     tries("remove", "unlink", "EACCES", "EPERM"),
-    tries("link", "symlink", "EACCES", "EPERM"),
+    tries("link", "symlink", "EPERM", "EPERM"),
     tries("chmod", "chmod", "EPERM", "EPERM"),
     tries("chown", "chown", "EPERM", "EPERM"),
     tries("mount", "mount", "EPERM", "EPERM"),
@@ -63,13 +66,33 @@ pub(crate) const ESCAPES: [Escape; 24] = [
     tries("bpf", "bpf", "EPERM", "EPERM"),
     tries("keyring", "keyctl", "EPERM", "EPERM"),
     tries("anonymous-file", "memfd_create", "started", "EPERM"),
+    tries("kill", "kill", "EPERM", "EPERM"),
+    tries("kill-a-thread", "tgkill", "EPERM", "EPERM"),
+    tries("process", "clone", "started", "EPERM"),
+    tries("unix", "socket", "EPERM", "EPERM"),
+    tries("set-user-id-bit", "fchmodat2", "EPERM", "EPERM"),
+    tries("limit-of-another", "prlimit64", "EPERM", "EPERM"),
+    tries("type-ahead", "ioctl", "EPERM", "EPERM"),
+    tries("run-protected-memory", "pkey_mprotect", "EPERM", "EPERM"),
     Escape {
-        word: "kill",
+        word: "abstract-socket",
         call: None,
         program: "EPERM",
         compiler: "EPERM",
     },
 ];
+
+/// What was there before anything was given up: a socket, and another with an abstract name.
+static SOCKETS: OnceLock<(UnixDatagram, SocketAddr, UnixDatagram)> = OnceLock::new();
+
+/// Opens what an escape finds open.
+pub(crate) fn prepare() {
+    let name = format!("sandsock-escape-{}", std::process::id());
+    let name = SocketAddr::from_abstract_name(name).expect("a name");
+    let named = UnixDatagram::bind_addr(&name).expect("a socket");
+    let unnamed = UnixDatagram::unbound().expect("a socket");
+    SOCKETS.get_or_init(|| (unnamed, name, named));
+}
 
 /// Tries it: the name of the error, or what was achieved.
 pub(crate) fn escape(word: &str) -> String {
@@ -108,6 +131,11 @@ fn attempt(word: &str) -> io::Result<()> {
         "remove" => return fs::remove_file("/etc/hostname").map(drop),
         "link" => return std::os::unix::fs::symlink("/etc/shadow", "/tmp/escaped"),
         "udp" => return UdpSocket::bind("127.0.0.1:0").map(drop),
+        "unix" => return UnixDatagram::unbound().map(drop),
+        "abstract-socket" => {
+            let (socket, name, _) = SOCKETS.get().expect("it was prepared");
+            return socket.send_to_addr(b"x", name).map(drop);
+        }
         "tcp" => return TcpStream::connect("127.0.0.1:9").map(drop),
         "thread" => return thread::Builder::new().spawn(|| ()).map(drop),
         // SAFETY: paths that are there for the call, numbers, and null pointers where there may be some.
@@ -182,6 +210,50 @@ fn attempt(word: &str) -> io::Result<()> {
         "anonymous-file" => unsafe { libc::memfd_create(c"x".as_ptr(), 0).into() },
         // SAFETY: no signal, only whether one could be sent.
         "kill" => unsafe { libc::kill(libc::getppid(), 0).into() },
+        // SAFETY: as above.
+        "kill-a-thread" => unsafe {
+            let parent = libc::getppid();
+            libc::syscall(libc::SYS_tgkill, parent, parent, 0)
+        },
+        // SAFETY: this process has one thread, or the new one ends at once, by a call that locks nothing.
+        "process" => unsafe {
+            match libc::fork() {
+                0 => libc::_exit(0),
+                -1 => -1,
+                process => libc::waitpid(process, ptr::null_mut(), 0).into(),
+            }
+        },
+        // SAFETY: a path that is there for the call, and numbers.
+        "set-user-id-bit" => unsafe {
+            libc::syscall(libc::SYS_fchmodat2, libc::AT_FDCWD, tmp.as_ptr(), 0o4777, 0)
+        },
+        // SAFETY: it looks at a limit that is there for the call; where it is set, it stays what it was.
+        "limit-of-another" => unsafe {
+            let mut limit: libc::rlimit = std::mem::zeroed();
+            libc::getrlimit(libc::RLIMIT_CORE, &raw mut limit);
+            libc::prlimit(
+                libc::getppid(),
+                libc::RLIMIT_CORE,
+                &raw const limit,
+                ptr::null_mut(),
+            )
+            .into()
+        },
+        // SAFETY: one byte, which no terminal is there to take.
+        "type-ahead" => unsafe { libc::ioctl(0, libc::TIOCSTI, c"x".as_ptr()).into() },
+        // SAFETY: a mapping of its own, which nobody else uses.
+        "run-protected-memory" => unsafe {
+            let access = libc::PROT_READ | libc::PROT_WRITE;
+            let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+            let start = libc::mmap(ptr::null_mut(), 4096, access, flags, -1, 0);
+            libc::syscall(
+                libc::SYS_pkey_mprotect,
+                start,
+                4096,
+                access | libc::PROT_EXEC,
+                -1,
+            )
+        },
         other => return Err(io::Error::other(format!("no such escape: {other}"))),
     };
     match result {

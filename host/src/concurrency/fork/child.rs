@@ -95,7 +95,8 @@ impl Fork {
         // They are the parent's: to give them back is not for us.
         let slot = ManuallyDrop::new(slot);
         let _kept_for_signals = ManuallyDrop::new(request.clone());
-        slot.set_pid(getpid().as_raw());
+        let pid = getpid();
+        slot.set_pid(pid.as_raw());
         become_child();
         let is_told_of_death = prctl::set_pdeathsig(PARENT_DIED).is_ok();
         if !is_told_of_death || is_orphan() {
@@ -106,7 +107,7 @@ impl Fork {
             unsafe { libc::close(listener) };
         }
         harden::VIOLATION.store(ptr::from_ref(slot.violation()).cast_mut(), Relaxed);
-        if harden::confine_child().is_err() {
+        if harden::confine_child(pid).is_err() {
             exit(1);
         }
         let mut told = |outcome| {
