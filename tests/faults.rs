@@ -337,6 +337,9 @@ fn a_clock_that_jumps_ends_nothing_early_and_nothing_late() {
             .environment("FAKETIME_TIMESTAMP_FILE", &clock)
             .environment("FAKETIME_NO_CACHE", "1")
             .environment("DONT_FAKE_MONOTONIC", "1")
+            // A process that forks has nothing else of the environment.
+            .with("--inherit-env FAKETIME_TIMESTAMP_FILE --inherit-env FAKETIME_NO_CACHE")
+            .with("--inherit-env DONT_FAKE_MONOTONIC")
             .start();
         let years: Vec<_> = ["+366d", "-366d"]
             .iter()

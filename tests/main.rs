@@ -10,6 +10,7 @@ mod admission;
 mod apart;
 mod attacks;
 mod backtraces;
+mod broken_out;
 mod byte_limits;
 mod cache;
 mod check;

@@ -123,6 +123,36 @@ fn initialisation_sees_the_environment_of_its_service() {
     }
 }
 
+#[test]
+fn what_the_environment_says_is_not_kept_in_the_cache() {
+    let (dir, path) = file("");
+    let cache = dir.path().join("cache");
+    let kept = |options: &[&str]| {
+        for concurrency in CONCURRENCIES {
+            let mut serve = Serve::new(&path)
+                .environment("SECRET", "hunter2")
+                .arg("--concurrency")
+                .arg(concurrency)
+                .arg("--cache")
+                .arg(&cache);
+            for option in options {
+                serve = serve.arg(option);
+            }
+            let server = serve.start();
+            assert_eq!(ask(&server).letters, "siwh");
+        }
+        let files = fs::read_dir(&cache).expect("a folder").map(|file| {
+            let file = fs::read(file.expect("a file").path()).expect("its bytes");
+            assert!(!file.windows(7).any(|bytes| bytes == b"hunter2"));
+        });
+        files.count()
+    };
+    assert_eq!(kept(&["--env", "SECRET=hunter2"]), 0);
+    assert_eq!(kept(&["--inherit-env", "SECRET"]), 0);
+    // Compiled code for processes that fork has settings of its own.
+    assert_eq!(kept(&[]), 2);
+}
+
 /// It is served, each request initialises, and a warning says why.
 #[track_caller]
 fn is_refused(initialize: &str, options: &[&str], words: &str) {

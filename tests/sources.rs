@@ -81,6 +81,44 @@ fn a_packet_from_the_services_own_address_or_from_nobody_is_dropped() {
 }
 
 #[test]
+fn a_packet_from_a_service_that_answers_everything_is_dropped() {
+    let ask = |options: &str, ports: &[u16], dropped: &[u16]| {
+        let server = Serve::new(handler("echo"))
+            .at("udp://127.0.0.1:0")
+            .with(options)
+            .start();
+        let address = server.address();
+        let to = address
+            .trim_start_matches("udp://")
+            .parse()
+            .expect("an address");
+        for port in ports {
+            if forge(SocketAddr::from(([127, 0, 0, 2], *port)), to).is_none() {
+                println!("skipped: packets can be forged as root only");
+                return;
+            }
+        }
+        if !dropped.is_empty() {
+            let seen = refusals(&server, dropped.len() as u64);
+            assert!(seen.iter().all(|e| e["reason"] == "source"), "{seen:?}");
+        }
+        let served = server.requests(ports.len() - dropped.len());
+        for event in served {
+            let client: SocketAddr = event["client"].as_str().unwrap().parse().unwrap();
+            assert!(!dropped.contains(&client.port()), "{event}");
+        }
+    };
+    let small = [7, 13, 17, 19, 37];
+    ask("", &[7, 13, 17, 19, 37, 53, 40_000], &small);
+    ask(
+        "--deny-source-ports 53,123",
+        &[7, 53, 123, 40_000],
+        &[53, 123],
+    );
+    ask("--deny-source-ports none", &[7, 19], &[]);
+}
+
+#[test]
 fn a_unix_packet_with_the_services_own_name_is_dropped() {
     let dir = tempfile::tempdir().expect("a folder");
     let ours = dir.path().join("ours");

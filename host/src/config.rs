@@ -16,7 +16,7 @@ pub use grants::{ConnectGrant, DirGrant, EnvGrant};
 pub(crate) use kept::RECORDED;
 pub use kept::{CoredumpOptions, RecordOptions, RecordWhen};
 pub(crate) use values::bounded_size;
-pub use values::{Limit, Rate, Size, Span};
+pub use values::{Limit, Rate, Size, SourcePorts, Span};
 use values::{
     bounded_count, bounded_duration, bounded_rate, file_mode, file_owner, network, patience,
     positive_count,
@@ -174,7 +174,8 @@ pub struct LoadOptions {
     /// Memory that compiling may take
     #[arg(long, value_name = "SIZE", default_value_t = Self::default().compile_memory, value_parser = bounded_size)]
     pub compile_memory: Limit<Size>,
-    /// Private folder of compiled code, or `off` [default: the user's cache folder]
+    /// Private folder of compiled code, or `off` [default: the user's cache folder]. What was initialised with
+    /// `--env` is not kept
     #[arg(long, value_name = "DIR|off")]
     pub cache: Option<PathBuf>,
 }
@@ -214,6 +215,10 @@ pub struct AdmissionOptions {
     /// both. A sender's address can be forged, and a longer reply would hit whoever has it
     #[arg(long, value_name = "X", default_value_t, value_parser = bounded_count)]
     pub max_amplification: Limit<u32>,
+    /// UDP packets from these ports are dropped, or `none`: services are there that answer whatever comes, and with a
+    /// forged packet this one and such a service would answer each other for ever
+    #[arg(long, value_name = "PORTS", default_value_t)]
+    pub deny_source_ports: SourcePorts,
 }
 
 impl AdmissionOptions {

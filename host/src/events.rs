@@ -1,6 +1,7 @@
 //! What the log tells: every event of a running service, each by one function. `log.rs` turns them
 //! into lines.
 
+use std::cell::Cell;
 use std::fmt::Display;
 use std::path::Path;
 use std::time::Duration;
@@ -240,7 +241,17 @@ pub(crate) fn fork_failed(service: &str, detail: &str, again_in: Duration) {
 
 /// What a process of ours has written to its standard error: the words of one that aborts.
 pub(crate) fn fork_said(detail: &str) {
-    tracing::error!(event = "fork-said", detail);
+    tracing::error!(event = "fork-said", pid = child(), detail);
+}
+
+/// A process that forks can tell nothing any more: what it shares with its children for that was shut down by one of them.
+pub(crate) fn fork_silenced(service: &str, pid: u32) {
+    tracing::error!(
+        event = "fork-silenced",
+        service,
+        pid,
+        detail = "one of its children has shut its log down: another process takes its place, what is in flight goes on unheard"
+    );
 }
 
 /// A handler is in service.
@@ -267,24 +278,36 @@ pub(crate) fn reload_failed(service: &str, detail: &str) {
 
 /// The host itself has failed: a request is lost, and a bug is to be reported.
 pub(crate) fn panic(detail: &str) {
-    tracing::error!(event = "panic", thread = thread(), detail);
+    tracing::error!(event = "panic", thread = thread(), pid = child(), detail);
 }
 
 /// Something is not as the operator would want it, and the program goes on.
 pub(crate) fn warning(detail: &str) {
-    tracing::warn!(event = "warning", detail);
+    tracing::warn!(event = "warning", pid = child(), detail);
 }
 
-/// The thread's name, as Python has it; in a forked child its number says more.
+thread_local! {
+    /// For which child this thread speaks.
+    static CHILD: Cell<Option<u32>> = const { Cell::new(None) };
+}
+
+/// Tells what a forked child has said that has this number.
+pub(crate) fn of_child(pid: u32, tell: impl FnOnce()) {
+    CHILD.set(Some(pid));
+    tell();
+    CHILD.set(None);
+}
+
+/// The thread's name, as Python has it; of a forked child its number says more.
 fn thread() -> Option<String> {
-    match is_child() {
-        true => None,
-        false => Some(std::thread::current().name().unwrap_or("").to_owned()),
+    match child() {
+        Some(_) => None,
+        None => Some(std::thread::current().name().unwrap_or("").to_owned()),
     }
 }
 
 fn child() -> Option<u32> {
-    is_child().then(std::process::id)
+    CHILD.get().or_else(|| is_child().then(std::process::id))
 }
 
 fn micros(duration: Duration) -> u64 {

@@ -8,6 +8,7 @@
 use nix::libc;
 use std::fs::{DirEntry, read_dir, read_to_string};
 use std::io::Error;
+use std::os::fd::{FromRawFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
 
@@ -70,6 +71,32 @@ impl Process {
             .rsplit_once(')')
             .and_then(|(_, rest)| rest.trim_start().chars().next());
         state.is_some_and(|state| state != 'Z')
+    }
+
+    /// What this descriptor of its leads to, as the process itself has it (pidfd_getfd(2)).
+    pub(crate) fn descriptor(self, number: i32) -> OwnedFd {
+        // SAFETY: pidfd_open(2) takes two numbers, and what it returns is ours, if it is a descriptor.
+        let process = unsafe { libc::syscall(libc::SYS_pidfd_open, self.0, 0) };
+        // SAFETY: pidfd_getfd(2) takes three numbers, and what it returns is ours, if it is a descriptor.
+        let found = unsafe { libc::syscall(libc::SYS_pidfd_getfd, process, number, 0) };
+        assert!(found >= 0, "{self:?}: {number}: {}", Error::last_os_error());
+        let raw = |number: libc::c_long| i32::try_from(number).expect("a descriptor");
+        // SAFETY: both were opened above for us alone.
+        unsafe {
+            drop(OwnedFd::from_raw_fd(raw(process)));
+            OwnedFd::from_raw_fd(raw(found))
+        }
+    }
+
+    /// Its descriptor that leads to something of this name in `/proc`.
+    pub(crate) fn descriptor_of(self, name: &str) -> OwnedFd {
+        let open = read_dir(format!("/proc/{}/fd", self.0)).expect("proc(5)");
+        let found = open.filter_map(Result::ok).find(|entry| {
+            let target = std::fs::read_link(entry.path()).unwrap_or_default();
+            target.to_string_lossy().contains(name)
+        });
+        let number = found.expect("it is open").file_name();
+        self.descriptor(number.to_string_lossy().parse().expect("a number"))
     }
 
     /// Sends a signal.

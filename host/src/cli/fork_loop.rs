@@ -8,31 +8,30 @@
 
 mod huge_pages;
 mod recordings;
+mod words;
 
 use std::fmt;
-use std::io::{self, IoSlice, Write};
+use std::io;
 use std::net::{AddrParseError, SocketAddr};
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, RawFd};
 use std::process::ExitCode;
 use std::str::FromStr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
-use nix::errno::Errno;
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigHandler, Signal, signal};
-use nix::sys::socket::{MsgFlags, sendmsg, setsockopt, sockopt};
+use nix::sys::socket::{setsockopt, sockopt};
 use nix::sys::time::TimeVal;
 use nix::unistd::{getpid, getppid};
 use signal_hook::low_level;
-use tracing::Metadata;
-use tracing_subscriber::fmt::MakeWriter;
 
+pub(super) use self::recordings::Pieces;
 use self::recordings::ToSupervisor;
-pub(super) use self::recordings::{PIECE, Pieces};
+pub(super) use self::words::{ACCEPTING, EVENT, LINE, PIECE};
+use self::words::{Lines, tell};
 use super::hardening::needs_of_requests;
 use super::log;
 use super::serve::ServeArgs;
@@ -124,11 +123,6 @@ pub(super) fn grant_arguments(grants: &Handed) -> Vec<String> {
     arguments
 }
 
-/// What the first byte of a message to the supervisor says.
-pub(super) const LINE: u8 = 1;
-pub(super) const ACCEPTING: u8 = 2;
-pub(super) const GUEST_LINE: u8 = 3;
-
 /// How long a message may wait for a supervisor that is busy; then it is lost, and counted.
 const BUSY: Duration = Duration::from_secs(1);
 
@@ -142,13 +136,7 @@ pub(super) fn main(mut args: ForkLoopArgs) -> anyhow::Result<ExitCode> {
         &TimeVal::new(BUSY.as_secs().cast_signed(), 0),
     )?;
     let (lines, counts) = (channel.clone(), table.clone());
-    log::start_with(
-        &args.serve.log,
-        Lines {
-            channel: lines,
-            table: counts,
-        },
-    );
+    log::start_for_supervisor(&args.serve.log, Lines::new(lines, counts));
     reserve_stack()?;
     // What was found when the handler was loaded, and not what is there now.
     let grants = &mut args.serve.handler.grants;
@@ -256,56 +244,6 @@ fn obey(server: &BaseServer, fork: &Arc<Fork>) -> io::Result<()> {
         })?;
     }
     Ok(())
-}
-
-/// Sends the supervisor a message. A socket whose sending has a time limit is not asked again by itself after
-/// a signal, whatever its handler was installed with (signal(7)).
-fn tell(channel: &OwnedFd, message: &[&[u8]]) -> nix::Result<()> {
-    let parts: Vec<_> = message.iter().map(|part| IoSlice::new(part)).collect();
-    loop {
-        let flags = MsgFlags::MSG_NOSIGNAL;
-        match sendmsg::<()>(channel.as_raw_fd(), &parts, &[], flags, None) {
-            Err(Errno::EINTR) => {}
-            result => return result.map(drop),
-        }
-    }
-}
-
-/// Lines of the log, on their way to the supervisor, which writes them.
-struct Lines {
-    channel: Arc<OwnedFd>,
-    table: Arc<Table>,
-}
-
-impl<'a> MakeWriter<'a> for Lines {
-    type Writer = Line<'a>;
-
-    fn make_writer(&'a self) -> Line<'a> {
-        Line(self, LINE)
-    }
-
-    fn make_writer_for(&'a self, metadata: &Metadata<'_>) -> Line<'a> {
-        match log::Of::event(metadata) {
-            log::Of::Host => Line(self, LINE),
-            log::Of::Guest => Line(self, GUEST_LINE),
-        }
-    }
-}
-
-/// Takes one line by one call.
-struct Line<'a>(&'a Lines, u8);
-
-impl Write for Line<'_> {
-    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        if tell(&self.0.channel, &[&[self.1], line]).is_err() {
-            self.0.table.counters().lines_lost.fetch_add(1, Relaxed);
-        }
-        Ok(line.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }
 
 /// For a process that is about to become the loop: a signal to the whole group is the supervisor's

@@ -17,7 +17,7 @@ use tracing::{Metadata, Subscriber};
 use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::filter::{LevelFilter, filter_fn};
 use tracing_subscriber::fmt::MakeWriter;
-use tracing_subscriber::fmt::format::JsonFields;
+use tracing_subscriber::fmt::format::{Format, Json, JsonFields};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::{Layer, Registry};
@@ -25,7 +25,7 @@ use tracing_subscriber::{Layer, Registry};
 use crate::events::{self, GUEST, PER_REQUEST};
 use crate::poll;
 use crate::request::lock;
-use form::{Escaped, Text};
+use form::{Escaped, OfChildren, Text};
 
 /// Options of the log.
 #[derive(Args, Clone, Debug, Default)]
@@ -206,6 +206,22 @@ where
     listen(Registry::default().with(lines(args, writer)));
 }
 
+/// As [`start_with`], in a process whose children tell their events to its supervisor in JSON.
+pub(super) fn start_for_supervisor<W>(args: &LogArgs, writer: W)
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let layer = tracing_subscriber::fmt::layer().with_writer(writer);
+    let layer = match args.log_format {
+        LogFormat::Text => layer.event_format(OfChildren::beside(Text)).boxed(),
+        LogFormat::Json => layer
+            .fmt_fields(JsonFields::new())
+            .event_format(OfChildren::beside(Escaped(json())))
+            .boxed(),
+    };
+    listen(Registry::default().with(wanted(args, layer)));
+}
+
 /// As [`start_with`], with another listener to what happens. It makes everything that it listens to cost more.
 pub(super) fn start_beside<W, L>(args: &LogArgs, writer: W, other: L)
 where
@@ -228,6 +244,33 @@ where
     S: Subscriber + for<'a> LookupSpan<'a>,
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
+    let layer = tracing_subscriber::fmt::layer().with_writer(writer);
+    let layer = match args.log_format {
+        LogFormat::Text => layer.event_format(Text).boxed(),
+        LogFormat::Json => layer
+            .fmt_fields(JsonFields::new())
+            .event_format(Escaped(json()))
+            .boxed(),
+    };
+    wanted(args, layer)
+}
+
+/// One flat object a line.
+fn json() -> Format<Json> {
+    tracing_subscriber::fmt::format()
+        .json()
+        .flatten_event(true)
+        .with_target(false)
+        .with_current_span(false)
+        .with_span_list(false)
+}
+
+/// A layer for what is to be told, and no more.
+fn wanted<S, L>(args: &LogArgs, layer: L) -> impl Layer<S> + use<S, L>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    L: Layer<S>,
+{
     let quiet = args.quiet;
     let level = match args.verbose {
         true => LevelFilter::DEBUG,
@@ -238,21 +281,6 @@ where
             && !(quiet && [PER_REQUEST, GUEST].contains(&event.target()))
     })
     .with_max_level_hint(level);
-    let layer = tracing_subscriber::fmt::layer().with_writer(writer);
-    let layer = match args.log_format {
-        LogFormat::Text => layer.event_format(Text).boxed(),
-        LogFormat::Json => layer
-            .fmt_fields(JsonFields::new())
-            .event_format(Escaped(
-                tracing_subscriber::fmt::format()
-                    .json()
-                    .flatten_event(true)
-                    .with_target(false)
-                    .with_current_span(false)
-                    .with_span_list(false),
-            ))
-            .boxed(),
-    };
     layer.with_filter(wanted).with_filter(level)
 }
 

@@ -3,8 +3,10 @@
 mod channel;
 mod in_process;
 mod loading;
+mod loop_process;
 mod notify;
 mod orphans;
+mod said;
 mod sockets;
 mod supervisor;
 
@@ -92,6 +94,8 @@ enum Message {
     Loaded(anyhow::Result<Loaded>),
     /// A loop accepts; its number.
     Accepting(u64),
+    /// A loop is not heard any more, and lives; its number.
+    Silenced(u64),
     /// A loop has ended by itself.
     LoopEnded(Ended),
 }
@@ -121,6 +125,7 @@ impl ServeArgs {
         let limits = self.handler.limits.limits();
         BindOptions {
             max_amplification: self.admission.max_amplification.get(),
+            deny_source_ports: self.admission.deny_source_ports.0.clone(),
             ..BindOptions::new(&self.service, &limits)
         }
     }
@@ -279,7 +284,7 @@ pub(super) fn main(mut args: ServeArgs) -> anyhow::Result<ExitCode> {
             &sender,
         )?),
         Loaded::Code(code) => Running::Forking(Supervisor::start(
-            &name,
+            &args.handler,
             in_flight,
             sockets,
             code,
@@ -377,6 +382,7 @@ fn wait(
                 notify(&[NotifyState::Ready]);
             }
             Message::Accepting(number) => running.accepting(number),
+            Message::Silenced(number) => running.silenced(number),
             Message::LoopEnded(Ended::Quota) => return Ok(Reason::Quota),
             Message::LoopEnded(Ended::Panic) => return Ok(Reason::Panic),
         }
@@ -412,6 +418,12 @@ impl Running {
     fn accepting(&mut self, number: u64) {
         if let Running::Forking(supervisor) = self {
             supervisor.accepting(number);
+        }
+    }
+
+    fn silenced(&mut self, number: u64) {
+        if let Running::Forking(supervisor) = self {
+            supervisor.silenced(number);
         }
     }
 

@@ -210,6 +210,44 @@ impl FromStr for Rate {
     }
 }
 
+/// Ports of UDP whose packets are not taken: `7,13`, or `none`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourcePorts(pub Vec<u16>);
+
+impl Default for SourcePorts {
+    /// The small services that answer whatever comes: echo (RFC 862), daytime (RFC 867), qotd (RFC 865), chargen
+    /// (RFC 864), time (RFC 868).
+    fn default() -> Self {
+        SourcePorts(vec![7, 13, 17, 19, 37])
+    }
+}
+
+impl fmt::Display for SourcePorts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ports: Vec<_> = self.0.iter().map(u16::to_string).collect();
+        match ports.is_empty() {
+            true => f.write_str("none"),
+            false => f.write_str(&ports.join(",")),
+        }
+    }
+}
+
+impl FromStr for SourcePorts {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "none" {
+            return Ok(SourcePorts(Vec::new()));
+        }
+        let ports = text.split(',').map(|port| match port.parse() {
+            // Nobody has port 0: its packets are dropped in any case.
+            Ok(0) | Err(_) => Err("write ports, as in 7,19, or none".to_owned()),
+            Ok(port) => Ok(port),
+        });
+        ports.collect::<Result<_, _>>().map(SourcePorts)
+    }
+}
+
 /// A file's mode as chmod(1) takes it: octal, read and write for user, group and others.
 pub(super) fn file_mode(text: &str) -> Result<u32, String> {
     u32::from_str_radix(text, 8)

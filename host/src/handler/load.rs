@@ -22,7 +22,7 @@ use crate::config::{ConcurrencyKind, Grants, Limits, LoadOptions};
 use crate::events;
 use crate::sandbox::capacity::check_instances;
 use crate::sandbox::compiled::About;
-use crate::sandbox::snapshot::{Origin, Surroundings};
+use crate::sandbox::snapshot::{Origin, Surroundings, may_want_snapshot};
 use crate::sandbox::{Cache, Compiled, Engines, Snapshot, Ticker, WasiGrants, largest_state};
 
 /// What a handler is (the contract's three kinds).
@@ -198,7 +198,13 @@ impl Loader {
             ticker: self.ticker,
         };
         let compile = || compiler.compile(compiling, &source);
-        match &self.cache {
+        // A snapshot has what the handler's environment says in its memory, which may be secret: it is not kept.
+        let sees_environment = source
+            .surroundings
+            .as_ref()
+            .is_some_and(|seen| !seen.env.is_empty());
+        let is_kept = !(sees_environment && may_want_snapshot(file));
+        match self.cache.as_ref().filter(|_| is_kept) {
             Some(cache) => {
                 let surroundings = source.surroundings.as_ref();
                 cache.get_or_compile(compiling, file, surroundings, compile)

@@ -57,6 +57,14 @@ impl Peer {
     }
 
     /// Python's `client_address`.
+    /// Of UDP.
+    pub(crate) fn port(&self) -> Option<u16> {
+        match &self.address {
+            PeerAddress::Inet(address) => Some(address.port()),
+            PeerAddress::Unnamed | PeerAddress::Unix(_) => None,
+        }
+    }
+
     pub(crate) fn endpoint(&self) -> Endpoint {
         match &self.address {
             PeerAddress::Unnamed => Endpoint::Unnamed,

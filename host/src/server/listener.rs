@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::socket_file::SocketFile;
 use crate::address::{Endpoint, Transport};
 use crate::admission::Refusal;
-use crate::config::{Compat, Limits, ServiceOptions};
+use crate::config::{Compat, Limits, ServiceOptions, SourcePorts};
 use crate::request::Connection;
 
 /// A bound socket, which listens once it was activated.
@@ -92,6 +92,8 @@ pub struct BindOptions {
     /// What a UDP client is sent is no longer than so many times its question, headers counted with both:
     /// see [`crate::config::AdmissionOptions::max_amplification`].
     pub max_amplification: Option<u32>,
+    /// See [`crate::config::AdmissionOptions::deny_source_ports`].
+    pub deny_source_ports: Vec<u16>,
     /// A longer packet is served cut off, as in Python, and not dropped.
     pub cut_long_packets: bool,
     /// A handler that wrote nothing answers a packet with an empty one, as Python's
@@ -124,6 +126,7 @@ impl BindOptions {
                 owner: service.socket_owner.clone(),
             },
             max_amplification: None,
+            deny_source_ports: SourcePorts::default().0,
             cut_long_packets: as_python,
             reply_to_nothing: as_python,
             replace_stale_socket: !as_python,

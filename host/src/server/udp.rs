@@ -82,6 +82,7 @@ pub(super) struct Packets {
     /// Room for the longest packet, used again for each.
     buffer: Mutex<Vec<u8>>,
     cut_long_packets: bool,
+    deny_source_ports: Vec<u16>,
     replies: Replies,
 }
 
@@ -95,6 +96,7 @@ impl Packets {
             socket: Arc::new(socket),
             buffer: Mutex::new(vec![0; max_packet_size]),
             cut_long_packets: options.cut_long_packets,
+            deny_source_ports: options.deny_source_ports.clone(),
             replies: Replies {
                 to_nothing: options.reply_to_nothing,
                 max_amplification: options.max_amplification,
@@ -108,7 +110,10 @@ impl Packets {
         if self.cut_long_packets {
             length = length.min(buffer.len());
         }
-        if !self.socket.may_be_answered(&peer) {
+        let is_of_a_service = peer
+            .port()
+            .is_some_and(|port| self.deny_source_ports.contains(&port));
+        if is_of_a_service || !self.socket.may_be_answered(&peer) {
             return Ok(Incoming::Dropped(Refusal::Source, peer.endpoint()));
         }
         let Some(packet) = buffer.get(..length) else {

@@ -6,12 +6,9 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::tell;
+use super::words::{PIECE, tell};
 use crate::concurrency::Table;
 use crate::recording::{Kept, Sink, is_file_name};
-
-/// What the first byte of a message with a piece says.
-pub(in crate::cli) const PIECE: u8 = 4;
 
 /// Bytes of a recording in one message.
 const LENGTH: usize = 64 << 10;
@@ -37,7 +34,6 @@ pub(super) struct ToSupervisor {
 
 impl Sink for ToSupervisor {
     fn keep(&self, kept: Kept) {
-        let child = std::process::id().to_le_bytes();
         let name = kept.name.as_deref().unwrap_or_default();
         let whole = kept.whole();
         let count = whole.len().div_ceil(LENGTH);
@@ -52,7 +48,7 @@ impl Sink for ToSupervisor {
             }
             let [name, end] = name_line.map(str::as_bytes);
             // In one call, without a copy of what can be long.
-            if tell(&self.channel, &[&[PIECE, place], &child, name, end, piece]).is_err() {
+            if tell(&self.channel, &[&[PIECE, place], name, end, piece]).is_err() {
                 self.table.counters().lines_lost.fetch_add(1, Relaxed);
                 return;
             }
@@ -63,28 +59,27 @@ impl Sink for ToSupervisor {
 /// What has come of recordings so far, by the child that they are of.
 #[derive(Default)]
 pub(in crate::cli) struct Pieces {
-    begun: BTreeMap<[u8; 4], Vec<u8>>,
+    begun: BTreeMap<u32, Vec<u8>>,
     /// Bytes of all of them.
     waiting: usize,
 }
 
 impl Pieces {
-    /// Takes what is behind [`PIECE`] in a message; a recording, once it is whole. One that is too long is lost as a
-    /// whole: half of it would make those behind it in the same file unreadable.
-    pub(in crate::cli) fn add(&mut self, message: &[u8]) -> Option<Kept> {
-        let (place, rest) = message.split_first()?;
-        let (child, piece) = rest.split_first_chunk()?;
+    /// Takes what is behind [`PIECE`] in a message of this child's; a recording, once it is whole. One that is too long is
+    /// lost as a whole: half of it would make those behind it in the same file unreadable.
+    pub(in crate::cli) fn add(&mut self, child: u32, message: &[u8]) -> Option<Kept> {
+        let (place, piece) = message.split_first()?;
         // A number is used again after its process has died.
         if place & FIRST != 0 {
             self.remove(child);
-            self.begun.insert(*child, Vec::new());
+            self.begun.insert(child, Vec::new());
         }
-        if self.begun.get(child)?.len() + piece.len() > LONGEST {
+        if self.begun.get(&child)?.len() + piece.len() > LONGEST {
             self.remove(child);
             return None;
         }
         self.make_room(child, piece.len());
-        let whole = self.begun.get_mut(child)?;
+        let whole = self.begun.get_mut(&child)?;
         whole.extend_from_slice(piece);
         self.waiting += piece.len();
         if place & LAST == 0 {
@@ -101,16 +96,16 @@ impl Pieces {
     }
 
     /// Others go that have begun: who has not gone on has died.
-    fn make_room(&mut self, child: &[u8; 4], bytes: usize) {
+    fn make_room(&mut self, child: u32, bytes: usize) {
         while self.begun.len() > MOST || self.waiting + bytes > WAITING {
-            let other = self.begun.keys().find(|other| *other != child).copied();
+            let other = self.begun.keys().copied().find(|other| *other != child);
             let Some(other) = other else { return };
-            self.remove(&other);
+            self.remove(other);
         }
     }
 
-    fn remove(&mut self, child: &[u8; 4]) -> Option<Vec<u8>> {
-        let whole = self.begun.remove(child)?;
+    fn remove(&mut self, child: u32) -> Option<Vec<u8>> {
+        let whole = self.begun.remove(&child)?;
         self.waiting -= whole.len();
         Some(whole)
     }
@@ -120,12 +115,12 @@ impl Pieces {
 mod tests {
     use super::*;
 
-    fn piece(place: u8, child: u32, bytes: &[u8]) -> Vec<u8> {
-        [&[place][..], &child.to_le_bytes(), bytes].concat()
+    fn piece(place: u8, bytes: &[u8]) -> Vec<u8> {
+        [&[place][..], bytes].concat()
     }
 
     fn whole(text: &[u8]) -> Option<(Option<String>, Vec<u8>)> {
-        let kept = Pieces::default().add(&piece(FIRST | LAST, 7, text))?;
+        let kept = Pieces::default().add(7, &piece(FIRST | LAST, text))?;
         Some((kept.name, kept.bytes))
     }
 
@@ -134,13 +129,13 @@ mod tests {
     #[test]
     fn pieces_of_children_side_by_side_become_whole() {
         let mut pieces = Pieces::default();
-        assert!(pieces.add(&piece(FIRST, 1, NAME.as_bytes())).is_none());
-        assert!(pieces.add(&piece(FIRST, 2, b"\nof ")).is_none());
-        assert!(pieces.add(&piece(0, 1, b"\na")).is_none());
-        let second = pieces.add(&piece(LAST, 2, b"two")).expect("it is whole");
+        assert!(pieces.add(1, &piece(FIRST, NAME.as_bytes())).is_none());
+        assert!(pieces.add(2, &piece(FIRST, b"\nof ")).is_none());
+        assert!(pieces.add(1, &piece(0, b"\na")).is_none());
+        let second = pieces.add(2, &piece(LAST, b"two")).expect("it is whole");
         assert_eq!(second.name, None);
         assert_eq!(second.bytes, b"of two");
-        let first = pieces.add(&piece(LAST, 1, b"b")).expect("it is whole");
+        let first = pieces.add(1, &piece(LAST, b"b")).expect("it is whole");
         assert_eq!(first.name.as_deref(), Some(NAME));
         assert_eq!(first.bytes, b"ab");
         assert_eq!((pieces.begun.len(), pieces.waiting), (0, 0));
@@ -178,13 +173,13 @@ mod tests {
     fn a_recording_that_never_ends_is_lost_and_takes_bounded_memory() {
         let mut pieces = Pieces::default();
         let part = vec![b'x'; LENGTH];
-        pieces.add(&piece(FIRST, 1, b"\n"));
+        pieces.add(1, &piece(FIRST, b"\n"));
         for _ in 0..2 * LONGEST / LENGTH {
-            assert!(pieces.add(&piece(0, 1, &part)).is_none());
+            assert!(pieces.add(1, &piece(0, &part)).is_none());
             assert!(pieces.waiting <= LONGEST);
         }
         assert!(
-            pieces.add(&piece(LAST, 1, b"end")).is_none(),
+            pieces.add(1, &piece(LAST, b"end")).is_none(),
             "half of it is none"
         );
         assert_eq!((pieces.begun.len(), pieces.waiting), (0, 0));
@@ -195,12 +190,12 @@ mod tests {
         let mut pieces = Pieces::default();
         let part = vec![b'x'; LENGTH];
         for child in 0..5 * MOST as u32 {
-            pieces.add(&piece(FIRST, child, b"\n"));
-            pieces.add(&piece(0, child, &part));
+            pieces.add(child, &piece(FIRST, b"\n"));
+            pieces.add(child, &piece(0, &part));
             assert!(pieces.begun.len() <= MOST && pieces.waiting <= WAITING);
         }
         assert!(pieces.waiting > WAITING / 2);
-        let new = pieces.add(&piece(FIRST | LAST, 1 << 20, b"\nnew"));
+        let new = pieces.add(1 << 20, &piece(FIRST | LAST, b"\nnew"));
         assert!(new.is_some(), "who comes later is not kept out");
     }
 
@@ -208,13 +203,13 @@ mod tests {
     fn what_is_no_piece_is_nothing() {
         let mut pieces = Pieces::default();
         for message in [&b""[..], b"\x03", b"\x03abc", b"\xff\0\0\0\0"] {
-            assert!(pieces.add(message).is_none());
+            assert!(pieces.add(1, message).is_none());
         }
-        assert!(pieces.add(&piece(LAST, 1, b"\nnever begun")).is_none());
+        assert!(pieces.add(1, &piece(LAST, b"\nnever begun")).is_none());
         // The child before with that number has died in the middle.
-        pieces.add(&piece(FIRST, 1, b"\nold"));
+        pieces.add(1, &piece(FIRST, b"\nold"));
         let new = pieces
-            .add(&piece(FIRST | LAST, 1, b"\nnew"))
+            .add(1, &piece(FIRST | LAST, b"\nnew"))
             .expect("it is whole");
         assert_eq!(new.bytes, b"new");
     }

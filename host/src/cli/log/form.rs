@@ -4,11 +4,12 @@ use std::fmt;
 
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
-use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::format::{Format, Json, Writer};
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
+use crate::forked::is_child;
 use crate::text::is_unprintable;
 
 /// JSON may hold most control characters as they are; a terminal that shows it must not act on them.
@@ -38,6 +39,38 @@ where
             }
         }
         writeln!(writer)
+    }
+}
+
+/// A process's own events as a line; those of its forked children in JSON, from which the supervisor makes a line.
+pub(super) struct OfChildren<F> {
+    own: F,
+    json: Format<Json, ()>,
+}
+
+impl<F> OfChildren<F> {
+    pub(super) fn beside(own: F) -> Self {
+        let json = super::json().without_time().with_level(false);
+        OfChildren { own, json }
+    }
+}
+
+impl<S, N, F> FormatEvent<S, N> for OfChildren<F>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+    F: FormatEvent<S, N>,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        match is_child() {
+            true => self.json.format_event(context, writer, event),
+            false => self.own.format_event(context, writer, event),
+        }
     }
 }
 

@@ -5,7 +5,6 @@
 //! the system gives them to this process.
 
 use std::os::fd::{AsFd, AsRawFd};
-use std::process::{Child, ExitStatus};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Acquire;
 use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
@@ -14,18 +13,20 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use nix::sys::prctl::set_child_subreaper;
-use nix::sys::signal::{self, Signal, killpg};
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+use nix::sys::signal::{Signal, killpg};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, setsockopt, socketpair, sockopt};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
 use sd_notify::NotifyState;
 
-use super::channel::pass_on;
+use super::channel::Heard;
 use super::loading::Shared;
+use super::loop_process::{Ended, Loop, environment};
 use super::notify::notify;
 use super::orphans::Orphans;
 use super::sockets::Sockets;
 use super::{Message, PATIENCE, Reason, listening, receive_until};
+use crate::cli::HandlerArgs;
 use crate::cli::fork_loop::{Inherited, STOP, grant_arguments, ignore_signals};
 use crate::cli::log;
 use crate::cli::this_program::this_program;
@@ -43,6 +44,8 @@ const LONG_LIFE: Duration = Duration::from_secs(2);
 /// Loops in processes of their own, and what they need to be started.
 pub(super) struct Supervisor {
     service: String,
+    /// `--inherit-env`.
+    inherit_env: Vec<String>,
     listeners: Vec<Listening>,
     handler: Shared,
     table: Arc<Table>,
@@ -66,27 +69,9 @@ struct Listening {
     next_start: Option<Instant>,
 }
 
-/// A loop's process.
-struct Loop {
-    number: u64,
-    /// Which of the listeners it serves.
-    serves: usize,
-    child: Child,
-    since: Instant,
-    is_accepting: bool,
-    /// It takes no more requests: another one has a newer handler.
-    is_retired: bool,
-}
-
-/// A loop that has ended, and how.
-struct Ended {
-    process: Loop,
-    status: ExitStatus,
-}
-
 impl Supervisor {
     pub(super) fn start(
-        service: &str,
+        service: &HandlerArgs,
         in_flight: u32,
         sockets: Sockets,
         handler: Shared,
@@ -103,14 +88,16 @@ impl Supervisor {
             pause: SHORTEST_PAUSE,
             next_start: None,
         });
+        let name = service.service_name();
         let mut supervisor = Supervisor {
-            service: service.to_owned(),
+            orphans: Orphans::new(&name),
+            service: name,
+            inherit_env: service.grants.inherit_env.clone(),
             listeners: listeners.collect(),
             handler,
             table,
             loops: Vec::new(),
             started: 0,
-            orphans: Orphans::new(service),
             logs: Vec::new(),
             is_used_up: false,
             keeper,
@@ -130,6 +117,7 @@ impl Supervisor {
             SockFlag::SOCK_CLOEXEC,
         )
         .context("no descriptor is left for a process's log: raise `ulimit -n`")?;
+        setsockopt(&ours, sockopt::PassCred, &true)?;
         let inherited = Inherited {
             listener: self.listeners[serves].listener.fileno().as_raw_fd(),
             code: self.handler.code.as_raw_fd(),
@@ -144,6 +132,8 @@ impl Supervisor {
             .arg(inherited.to_string())
             .args(grant_arguments(grants))
             .args(std::env::args_os().skip(2))
+            .env_clear()
+            .envs(environment(&self.inherit_env))
             // What it says there in its last moment is one more message.
             .stderr(theirs.try_clone()?)
             .spawn()
@@ -152,11 +142,23 @@ impl Supervisor {
         let number = self.started;
         let (finished, log) = mpsc::channel();
         let (messages, keeper) = (self.messages.clone(), self.keeper.clone());
+        let (service, pid) = (
+            self.service.clone(),
+            Pid::from_raw(child.id().cast_signed()),
+        );
         thread::Builder::new()
             .name(format!("log of {}", child.id()))
             .stack_size(512 << 10)
             .spawn(move || {
-                pass_on(&ours, number, keeper.as_deref(), &messages);
+                let heard = Heard {
+                    channel: ours,
+                    service: &service,
+                    number,
+                    pid,
+                    keeper: keeper.as_deref(),
+                    messages: &messages,
+                };
+                heard.pass_on();
                 drop(finished);
             })
             .context("no thread is to be had for a process's log")?;
@@ -200,6 +202,18 @@ impl Supervisor {
                 notify(&[NotifyState::Ready]);
             }
         }
+    }
+
+    /// A loop is not heard any more, and lives: another one takes its place, while it ends what it has begun.
+    pub(super) fn silenced(&mut self, number: u64) {
+        let mut serving = self.loops.iter().filter(|process| !process.is_retired);
+        let Some(silent) = serving.find(|process| process.number == number) else {
+            return;
+        };
+        events::fork_silenced(&self.service, silent.child.id());
+        // Not at once: who silences one after the other is not to have a process of ours for each.
+        let listener = &mut self.listeners[silent.serves];
+        listener.next_start = Some(Instant::now() + LONGEST_PAUSE);
     }
 
     /// Requests from now on are served by another handler: in new processes, while the old ones end
@@ -358,16 +372,5 @@ impl Supervisor {
             }
         }
         ended
-    }
-}
-
-impl Loop {
-    fn pid(&self) -> Pid {
-        Pid::from_raw(self.child.id().cast_signed())
-    }
-
-    fn signal(&self, signal: Signal) {
-        // It was not waited for, so that the number is its own.
-        let _ = signal::kill(self.pid(), signal);
     }
 }

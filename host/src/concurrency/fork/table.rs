@@ -16,6 +16,7 @@ use std::sync::atomic::{
 
 use crate::admission::Source;
 use crate::harden;
+use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 
@@ -102,9 +103,12 @@ impl Table {
     ///
     /// The system has no memory or no descriptor left.
     pub(crate) fn create(max: usize) -> io::Result<Arc<Self>> {
-        let memory = memfd_create(c"sandsock-table", MFdFlags::MFD_CLOEXEC)?;
-        let file = File::from(memory);
+        let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
+        let file = File::from(memfd_create(c"sandsock-table", flags)?);
         file.set_len(length(max).get() as u64)?;
+        // Whoever made it shorter would end all that have it mapped, by SIGBUS.
+        let seals = SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SEAL;
+        fcntl(&file, FcntlArg::F_ADD_SEALS(seals))?;
         // Zeros are counters at their start and free entries.
         Table::map(file.into(), max)
     }
@@ -299,6 +303,17 @@ mod tests {
         assert!(theirs.reserve().is_some());
         theirs.counters().ids.store(7, Relaxed);
         assert_eq!(7, ours.counters().ids.load(Relaxed));
+    }
+
+    #[test]
+    fn its_length_is_settled() {
+        let table = Table::create(2).unwrap();
+        let file = File::from(table.as_fd().try_clone_to_owned().unwrap());
+        for length in [0, 1, 1 << 20] {
+            let error = file.set_len(length).unwrap_err();
+            assert_eq!(error.raw_os_error(), Some(nix::libc::EPERM), "{length}");
+        }
+        assert_eq!(0, table.count());
     }
 
     #[test]
