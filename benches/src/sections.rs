@@ -2,6 +2,7 @@
 
 mod bulk;
 mod datagrams;
+mod endings;
 mod generator;
 mod growth;
 mod handlers;
@@ -124,6 +125,7 @@ pub fn all(world: &World, amount: &Amount) -> Vec<Section> {
         held::section(world, amount),
         start::section(world),
         handlers::section(world),
+        endings::section(world),
         growth::section(world),
         memory::section(world),
         overload::section(world),

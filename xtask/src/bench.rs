@@ -51,6 +51,7 @@ pub(crate) fn bench(arguments: &Bench) -> Result<()> {
         None => build::program()?,
     };
     build::handlers()?;
+    build::ends()?;
     languages::build()?;
     if let Some(Instead::Parts) = &arguments.instead {
         return run(cargo().args(["bench", "--package", "sandsock", "--features", "parts"]));

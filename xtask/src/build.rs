@@ -86,6 +86,16 @@ pub(crate) fn test_guests() -> Result<()> {
     )
 }
 
+/// Builds the guest of the benchmark that ends as it is told: as cargo leaves it that nobody has told anything.
+pub(crate) fn ends() -> Result<()> {
+    let ends = Guest {
+        folder: layout::root().join("tests/guests/ends"),
+        name: "ends".into(),
+    };
+    targets::ensure()?;
+    compile(&[ends], MODULE, "release", "test-guests", "release.wasm")
+}
+
 /// Builds what every SDK is held to, in Rust.
 pub(crate) fn conformance() -> Result<()> {
     let rust = Guest {
