@@ -63,7 +63,10 @@ pub(crate) fn errno_of(error: IoError) -> wasmtime::Result<i32> {
         IoError::BrokenPipe => errno::PIPE,
         IoError::ConnectionReset => errno::CONNRESET,
         IoError::MessageTooLong | IoError::Amplifies => errno::MSGSIZE,
-        IoError::NotConnected => errno::NOTCONN,
+        IoError::NotConnected
+        | IoError::NotTheSenders
+        | IoError::UnknownSender
+        | IoError::NoProc => errno::NOTCONN,
         IoError::Other(_) => errno::IO,
         IoError::Ended => return Err(trap(error)),
     })
