@@ -68,3 +68,4 @@ mod sources;
 mod stream;
 mod supervisors;
 mod trap_reports;
+mod unixgram_replies;

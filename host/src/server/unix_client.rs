@@ -17,9 +17,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use nix::libc;
-use nix::sys::socket::{
-    MsgFlags, SockaddrLike, UnixAddr, recvmsg, setsockopt, sockopt,
-};
+use nix::sys::socket::{MsgFlags, SockaddrLike, UnixAddr, recvmsg, setsockopt, sockopt};
 use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, openat};
 use socket2::{SockAddr, Socket};
 
