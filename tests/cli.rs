@@ -287,7 +287,7 @@ fn an_error_is_one_line_whatever_is_named_in_it() {
     fs::write(&broken, "(modul").expect("a file");
     let handler = handler("echo").to_string_lossy().into_owned();
     let dir_grant = format!("{missing}::/data");
-    let address = format!("tcp://{}:1", name.replace(':', ""));
+    let address = format!("tcp://{}:1", name.replace([':', '[', ']'], ""));
     for (code, args) in [
         (1, vec!["run", &missing]),
         (1, vec!["run", &broken]),

@@ -43,6 +43,11 @@ pub(super) fn confine(needs: &Needs, in_force: &mut InForce) -> Result<(), Harde
             ruleset = allow(ruleset, path, access)?;
         }
     }
+    if needs.has_files() {
+        // What a file has the number of for a moment, see `sandbox/wasi_p1/paths.rs`.
+        let read = BitFlags::from(AccessFs::ReadFile);
+        ruleset = allow(ruleset, std::path::Path::new("/dev/null"), read)?;
+    }
     for port in &needs.connect {
         ruleset = ruleset.add_rule(NetPort::new(*port, AccessNet::ConnectTcp))?;
     }
