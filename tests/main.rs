@@ -25,6 +25,7 @@ mod embedding;
 mod endurance;
 mod examples;
 mod faults;
+mod fifos;
 mod fork;
 mod grants;
 mod handed_over;
