@@ -276,3 +276,41 @@ fn nothing_is_half_started_when_the_handler_is_refused() {
         .is_an_error(1, &["handler.wasm"]);
     assert!(!path.exists(), "it left its socket behind");
 }
+
+/// A name cannot end the line of an error, begin another one, or hide in it.
+#[test]
+fn an_error_is_one_line_whatever_is_named_in_it() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let name = "missing\nerror: forged\u{1b}[31m\u{202e}\u{2060}\u{e0041}.wasm";
+    let missing = dir.path().join(name).to_string_lossy().into_owned();
+    let broken = missing.replace("missing", "broken");
+    fs::write(&broken, "(modul").expect("a file");
+    let handler = handler("echo").to_string_lossy().into_owned();
+    let dir_grant = format!("{missing}::/data");
+    let address = format!("tcp://{}:1", name.replace([':', '[', ']'], ""));
+    for (code, args) in [
+        (1, vec!["run", &missing]),
+        (1, vec!["run", &broken]),
+        (1, vec!["check", &missing]),
+        (1, vec!["check", &broken]),
+        (1, vec!["replay", &missing]),
+        (1, vec!["test", &missing, &handler]),
+        (1, vec!["serve", "tcp://127.0.0.1:0", &missing]),
+        (1, vec!["serve", &address, &handler]),
+        (1, vec!["run", "--dir", &dir_grant, &handler]),
+        (1, vec!["run", "--cache", &broken, &handler]),
+        (2, vec!["serve", name, &handler]),
+        (2, vec!["run", "--env", name, &handler]),
+        (2, vec!["run", &format!("--deadline={name}"), &handler]),
+        (2, vec![name]),
+    ] {
+        let finished = sandsock(&args, b"");
+        let said = &finished.stderr;
+        assert_eq!(finished.code, code, "{args:?}: {said}");
+        let errors = said.lines().filter(|line| line.starts_with("error: "));
+        assert_eq!(errors.count(), 1, "{args:?}: {said}");
+        let hidden = ['\u{1b}', '\u{202e}', '\u{2060}', '\u{e0041}'];
+        assert!(!said.contains(hidden), "{args:?}: {said:?}");
+        assert!(said.contains("\\nerror"), "{args:?}: {said}");
+    }
+}

@@ -188,6 +188,7 @@ pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
+            let error = printable(error);
             if !serve::client_has_stderr() {
                 // It is a person's terminal that is gone if this cannot be written.
                 let _ = error.print();
@@ -210,8 +211,8 @@ pub fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             let causes = error.chain().map(ToString::to_string);
-            // Of a file: its names may be made to act on a terminal.
-            let causes: Vec<_> = causes.map(|cause| printable_lines(&cause)).collect();
+            // Names and paths may be made to act on a terminal, or to look like a line of ours.
+            let causes: Vec<_> = causes.map(|cause| Printable(&cause).to_string()).collect();
             // A reader that has gone learns it from the exit code.
             // In one piece: a loop's error is one message to its supervisor.
             let error_text = format!("error: {}\n", causes.join("\n  caused by: "));
@@ -221,13 +222,12 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Text of several lines, with nothing else in it that a terminal acts on.
-fn printable_lines(text: &str) -> String {
-    let lines: Vec<_> = text
-        .split('\n')
-        .map(|line| Printable(line).to_string())
-        .collect();
-    lines.join("\n")
+/// What is wrong with the arguments, in an error that quotes them as they can be printed.
+fn printable(error: clap::Error) -> clap::Error {
+    let arguments = std::env::args_os();
+    let shown = arguments.map(|argument| Printable(&argument.to_string_lossy()).to_string());
+    // What is wrong as it stands is wrong with a `\n` in it, too.
+    Cli::try_parse_from(shown).err().unwrap_or(error)
 }
 
 /// What can be seen on the command line is wrong: exit code 2.

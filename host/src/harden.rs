@@ -66,8 +66,8 @@ pub struct Needs {
     pub execute: Vec<PathBuf>,
     /// TCP ports that are connected to.
     pub connect: Vec<u16>,
-    /// Whether datagrams go to abstract Unix sockets of others.
-    pub abstract_sockets: bool,
+    /// Whether datagrams go to Unix sockets of others, whatever their names are.
+    pub unix_clients: bool,
     /// System calls beside those that are known to be made.
     pub calls: Vec<SystemCall>,
 }

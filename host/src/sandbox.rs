@@ -11,6 +11,7 @@ mod listing;
 mod memory;
 mod network;
 mod open_files;
+mod opening;
 mod profile;
 mod random;
 mod recorded_files;

@@ -16,6 +16,7 @@ mod socket_file;
 mod tcp;
 mod udp;
 mod unix;
+mod unix_client;
 
 #[cfg(test)]
 mod tests;

@@ -108,7 +108,7 @@ pub(super) fn needs_of_requests(
             .iter()
             .map(|grant| grant.port)
             .collect(),
-        abstract_sockets: answers_names(address),
+        unix_clients: answers_names(address),
         ..Needs::default()
     }
 }

@@ -61,7 +61,11 @@ fn wit<T>(result: Result<T, IoError>) -> WitResult<T> {
         IoError::BrokenPipe => WitIoError::BrokenPipe,
         IoError::ConnectionReset => WitIoError::ConnectionReset,
         IoError::MessageTooLong | IoError::Amplifies => WitIoError::MessageTooLong,
-        IoError::NotConnected | IoError::Other(_) => WitIoError::Other(error.to_string()),
+        IoError::NotConnected
+        | IoError::NotTheSenders
+        | IoError::UnknownSender
+        | IoError::NoProc
+        | IoError::Other(_) => WitIoError::Other(error.to_string()),
         IoError::Ended => return Err(trap(error)),
     }),))
 }

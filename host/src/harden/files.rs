@@ -40,6 +40,11 @@ pub(super) fn confine(needs: &Needs, in_force: &mut InForce) -> Result<(), Harde
             ruleset = allow(ruleset, path, access)?;
         }
     }
+    if needs.has_files() {
+        // What a file has the number of for a moment, see `sandbox/wasi_p1/paths.rs`.
+        let read = BitFlags::from(AccessFs::ReadFile);
+        ruleset = allow(ruleset, std::path::Path::new("/dev/null"), read)?;
+    }
     for port in &needs.connect {
         ruleset = ruleset.add_rule(NetPort::new(*port, AccessNet::ConnectTcp))?;
     }
@@ -49,7 +54,7 @@ pub(super) fn confine(needs: &Needs, in_force: &mut InForce) -> Result<(), Harde
 
 /// Whose processes and abstract sockets are left alone: all but those that this process starts or opens from now on.
 fn scopes(needs: &Needs) -> BitFlags<Scope> {
-    match needs.abstract_sockets {
+    match needs.unix_clients {
         true => Scope::Signal.into(),
         false => Scope::Signal | Scope::AbstractUnixSocket,
     }

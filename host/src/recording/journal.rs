@@ -39,13 +39,16 @@ pub(crate) struct Fail {
 }
 
 /// The errors of an operation that have a word; others are `errno N`.
-const WORDS: [(IoError, &str); 7] = [
+const WORDS: [(IoError, &str); 10] = [
     (IoError::TimedOut, "timed-out"),
     (IoError::BrokenPipe, "broken-pipe"),
     (IoError::ConnectionReset, "connection-reset"),
     (IoError::MessageTooLong, "message-too-long"),
     (IoError::Amplifies, "amplifies"),
     (IoError::NotConnected, "not-connected"),
+    (IoError::NotTheSenders, "not-the-senders"),
+    (IoError::UnknownSender, "unknown-sender"),
+    (IoError::NoProc, "no-proc"),
     (IoError::Ended, "ended"),
 ];
 

@@ -44,7 +44,9 @@ impl From<IoError> for io::Error {
                 return io::Error::from_raw_os_error(nix::libc::EMSGSIZE);
             }
             IoError::Other(code) => return io::Error::from_raw_os_error(code),
-            IoError::Ended => return io::Error::other(error),
+            IoError::NotTheSenders | IoError::UnknownSender | IoError::NoProc | IoError::Ended => {
+                return io::Error::other(error);
+            }
         };
         io::Error::new(kind, error)
     }

@@ -25,6 +25,19 @@ pub enum IoError {
     /// A datagram's sender has no address to reply to.
     #[error("the client has no address to reply to")]
     NotConnected,
+    /// The name of a Unix datagram's sender leads to what is no socket of its user's.
+    #[error(
+        "the client's name leads to something else by now than a socket of the user who has sent the packet"
+    )]
+    NotTheSenders,
+    /// The system does not say who has sent a Unix datagram.
+    #[error(
+        "the system does not say which user has sent the packet: a socket that is handed over needs PassCredentials=yes (SO_PASSCRED) from its start"
+    )]
+    UnknownSender,
+    /// There is no `/proc`, by which a Unix datagram's sender is replied to.
+    #[error("/proc/self/fd is not there, by which a client's Unix socket is replied to")]
+    NoProc,
     /// What the system said.
     #[error("{}", nix::errno::Errno::from_raw(*.0).desc())]
     Other(i32),
@@ -35,6 +48,9 @@ pub enum IoError {
 
 impl From<&io::Error> for IoError {
     fn from(error: &io::Error) -> Self {
+        if let Some(known) = error.get_ref().and_then(|known| known.downcast_ref()) {
+            return *known;
+        }
         match error.kind() {
             io::ErrorKind::BrokenPipe => IoError::BrokenPipe,
             io::ErrorKind::ConnectionReset => IoError::ConnectionReset,

@@ -123,21 +123,40 @@ impl Guest {
 
     /// Folders that preview 1 has, in the order in which it has got them, and that are not known yet.
     fn new_folders(&mut self) -> Vec<Weak<File>> {
-        let most = FIRST as usize + self.grants.folders() + OPEN_FILES;
         let known: Vec<_> = self.folders.open.iter().map(|(_, f)| f.as_ptr()).collect();
-        let table = self.table();
-        // Its entries have the lowest numbers that are free; standard streams take three.
-        let all = (0..u32::try_from(2 * most).unwrap_or(u32::MAX)).filter_map(|number| match table
-            .get(&Resource::<Descriptor>::new_borrow(number))
-        {
-            Ok(Descriptor::Dir(folder)) => Some(Arc::downgrade(&folder.dir)),
-            _ => None,
-        });
-        all.filter(|folder| !known.contains(&folder.as_ptr()))
-            .collect()
+        let all = self.descriptors_of_preview1();
+        all.filter_map(|(_, descriptor)| match descriptor {
+            Descriptor::Dir(folder) => Some(Arc::downgrade(&folder.dir)),
+            Descriptor::File(_) => None,
+        })
+        .filter(|folder| !known.contains(&folder.as_ptr()))
+        .collect()
     }
 
-    fn folder(&self, number: u32) -> Option<Arc<File>> {
+    /// What preview 1 has open, with the handles that wasmtime-wasi has of it.
+    fn descriptors_of_preview1(
+        &mut self,
+    ) -> impl Iterator<Item = (Resource<Descriptor>, &Descriptor)> {
+        let most = FIRST as usize + self.grants.folders() + OPEN_FILES;
+        let table = self.table();
+        // Its entries have the lowest numbers that are free; standard streams take three.
+        let all = 0..u32::try_from(2 * most).unwrap_or(u32::MAX);
+        all.filter_map(|number| {
+            let descriptor = table.get(&Resource::new_borrow(number)).ok()?;
+            Some((Resource::new_borrow(number), descriptor))
+        })
+    }
+
+    /// The first of what preview 1 has open that is what is looked for.
+    pub(super) fn find<T>(
+        &mut self,
+        is_it: impl Fn(&Descriptor) -> Option<T>,
+    ) -> Option<(Resource<Descriptor>, T)> {
+        self.descriptors_of_preview1()
+            .find_map(|(handle, descriptor)| Some((handle, is_it(descriptor)?)))
+    }
+
+    pub(super) fn folder(&self, number: u32) -> Option<Arc<File>> {
         let mut open = self.folders.open.iter();
         open.find(|(open, _)| *open == number)?.1.upgrade()
     }

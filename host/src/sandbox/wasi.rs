@@ -119,6 +119,8 @@ pub(crate) struct WasiGrants {
     env: Vec<(String, String)>,
     args: Vec<String>,
     folders: Vec<Folder>,
+    /// `/dev`, where folders are granted.
+    devices: Option<Arc<File>>,
     reachable: Reachable,
 }
 
@@ -167,12 +169,17 @@ impl WasiGrants {
                 perms,
             });
         }
+        let devices = match folders.is_empty() {
+            true => None,
+            false => Some(devices().map_err(|error| format!("--dir needs /dev: {error}"))?),
+        };
         let mut args = vec![program.to_owned()];
         args.extend(grants.args.iter().cloned());
         Ok(WasiGrants {
             env,
             args,
             folders,
+            devices,
             reachable: Reachable::new(grants)?,
         })
     }
@@ -270,6 +277,16 @@ impl WasiGrants {
             })
     }
 
+    /// `/dev`.
+    ///
+    /// # Errors
+    ///
+    /// No folder is granted.
+    pub(super) fn devices(&self) -> wasmtime::Result<Arc<File>> {
+        let devices = self.devices.clone();
+        devices.ok_or_else(|| wasmtime::Error::msg("no folder is granted"))
+    }
+
     pub(super) fn has_folders(&self) -> bool {
         !self.folders.is_empty()
     }
@@ -320,6 +337,15 @@ impl WasiGrants {
         builder.envs(&self.env);
         builder
     }
+}
+
+/// Only to open names beneath it.
+fn devices() -> io::Result<Arc<File>> {
+    let mut options = OpenOptions::new();
+    options
+        .read(true)
+        .custom_flags(libc::O_PATH | libc::O_DIRECTORY);
+    Ok(Arc::new(options.open("/dev")?))
 }
 
 fn seed(request: &Arc<Request>) -> u128 {

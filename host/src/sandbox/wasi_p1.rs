@@ -2,7 +2,7 @@
 //!
 //! wasmtime-wasi's own, but for what can block or is on the fast path: descriptors 0 to 2 are straight
 //! on the connection and the log, sleeping and polling end with the request, and a granted folder
-//! opens regular files and folders only (opening a FIFO would block for ever).
+//! opens regular files and folders only.
 
 /// Calls wasmtime-wasi's function of the same name.
 macro_rules! wasmtime_wasi {
@@ -16,6 +16,7 @@ macro_rules! wasmtime_wasi {
 }
 
 mod names;
+mod paths;
 mod poll;
 
 use rand::TryRng;
@@ -29,7 +30,7 @@ use super::guest::{Guest, guest_memory, hostcall_fuel, slice, slice_mut};
 use super::listing::fd_readdir;
 use super::wait::{self, trap};
 use super::wasi::Descriptor;
-use crate::events::{host_call, host_call_of_several};
+use crate::events::host_call;
 use crate::recording::Clock;
 use crate::request::IoError;
 
@@ -43,6 +44,7 @@ pub(crate) mod errno {
     pub(crate) const CONNRESET: i32 = 15;
     pub(crate) const INVAL: i32 = 28;
     pub(crate) const IO: i32 = 29;
+    pub(super) const ILSEQ: i32 = 25;
     pub(super) const MFILE: i32 = 33;
     pub(crate) const MSGSIZE: i32 = 35;
     pub(super) const NAMETOOLONG: i32 = 37;
@@ -63,7 +65,10 @@ pub(crate) fn errno_of(error: IoError) -> wasmtime::Result<i32> {
         IoError::BrokenPipe => errno::PIPE,
         IoError::ConnectionReset => errno::CONNRESET,
         IoError::MessageTooLong | IoError::Amplifies => errno::MSGSIZE,
-        IoError::NotConnected => errno::NOTCONN,
+        IoError::NotConnected
+        | IoError::NotTheSenders
+        | IoError::UnknownSender
+        | IoError::NoProc => errno::NOTCONN,
         IoError::Other(_) => errno::IO,
         IoError::Ended => return Err(trap(error)),
     })
@@ -77,7 +82,7 @@ pub(super) fn add_to_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> 
     linker.func_wrap(MODULE, "fd_close", fd_close)?;
     linker.func_wrap(MODULE, "fd_renumber", fd_renumber)?;
     linker.func_wrap(MODULE, "fd_readdir", fd_readdir)?;
-    linker.func_wrap(MODULE, "path_open", path_open)?;
+    paths::add_to_linker(linker)?;
     names::bound(linker)?;
     linker.func_wrap(MODULE, "poll_oneoff", poll::poll_oneoff)?;
     linker.func_wrap(MODULE, "clock_time_get", clock_time_get)?;
@@ -225,103 +230,6 @@ fn fd_renumber(mut caller: Caller<'_, Guest>, from: i32, to: i32) -> wasmtime::R
         guest.folders.renumbered(number(from), number(to));
     }
     Ok(result)
-}
-
-/// As preview 1's, for regular files and folders, and for names that are not there yet.
-#[expect(clippy::too_many_arguments, reason = "preview 1 has them")]
-fn path_open(
-    mut caller: Caller<'_, Guest>,
-    fd: i32,
-    lookup: i32,
-    path: i32,
-    path_len: i32,
-    oflags: i32,
-    rights: i64,
-    inheriting: i64,
-    fdflags: i32,
-    opened: i32,
-) -> wasmtime::Result<i32> {
-    let _called = host_call_of_several(MODULE, "path_open");
-    let (memory, guest) = guest_memory(&mut caller)?;
-    if names::is_too_long(path_len) {
-        return Ok(errno::NAMETOOLONG);
-    }
-    let name = slice(memory, path, path_len)?;
-    if !may_open(guest, fd, lookup, name)? {
-        return Ok(errno::ACCES);
-    }
-    if !guest.open_files.has_room() {
-        return Ok(errno::MFILE);
-    }
-    guest.note_granted_folders()?;
-    let result = wasmtime_wasi!(caller.path_open(
-        fd, lookup, path, path_len, oflags, rights, inheriting, fdflags, opened
-    ))?;
-    if result == errno::SUCCESS {
-        let guest = caller.data_mut();
-        guest.open_files.number_opened();
-        note_opened(&mut caller, opened)?;
-        let guest = caller.data_mut();
-        if guest.request.journal().is_some() {
-            record_opened(&mut caller, fd, path, path_len, opened)?;
-        }
-    }
-    Ok(result)
-}
-
-/// For the request's journal: what is there, and under which number.
-fn record_opened(
-    caller: &mut Caller<'_, Guest>,
-    fd: i32,
-    path: i32,
-    path_len: i32,
-    opened: i32,
-) -> wasmtime::Result<()> {
-    let (memory, guest) = guest_memory(caller)?;
-    let place = guest
-        .places
-        .beneath(number(fd), slice(memory, path, path_len)?);
-    let Some(place) = place else {
-        guest
-            .request
-            .not_recorded("a file of a folder that was renumbered");
-        return Ok(());
-    };
-    guest.grants.record(&guest.request, &place);
-    guest.places.opened(load_u32(memory, opened)?, place);
-    Ok(())
-}
-
-/// For its listing: under which number the guest has a folder.
-fn note_opened(caller: &mut Caller<'_, Guest>, opened: i32) -> wasmtime::Result<()> {
-    let (memory, guest) = guest_memory(caller)?;
-    let number = load_u32(memory, opened)?;
-    guest.note_opened(number);
-    Ok(())
-}
-
-/// Whether a name in a folder is a regular file, a folder, a link that is not followed, or nothing.
-fn may_open(guest: &mut Guest, fd: i32, lookup: i32, name: &[u8]) -> wasmtime::Result<bool> {
-    // `path_filestat_get` takes guest memory: here a buffer with the result in front of the name.
-    const STAT: usize = 64;
-    const FILETYPE: usize = 16;
-    let mut scratch = vec![0; STAT + name.len()];
-    scratch[STAT..].copy_from_slice(name);
-    let len = i32::try_from(name.len()).unwrap_or(i32::MAX);
-    let request = guest.request.clone();
-    let mut memory = GuestMemory::Unshared(&mut scratch);
-    let call = p1::path_filestat_get(
-        guest.preview1(),
-        &mut memory,
-        fd,
-        lookup,
-        STAT as i32,
-        len,
-        0,
-    );
-    let result = wait::block_on(&request, 0, call).map_err(trap)??;
-    // Preview 1's filetype: 3 is a directory, 4 a regular file, 7 a symbolic link.
-    Ok(result != errno::SUCCESS || matches!(scratch[FILETYPE], 3 | 4 | 7))
 }
 
 /// Nanoseconds: 0 is the time of day, 1 runs from the request's start. Others are not there.

@@ -4,15 +4,15 @@
 //! `wfile` are straight on the connection, a granted folder opens regular files and folders only, and
 //! connections go to granted addresses.
 
+mod paths;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use wasmtime::StoreContextMut;
 use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
 use wasmtime_wasi::cli::{WasiCli, WasiCliView};
 use wasmtime_wasi::clocks::{WasiClocks, WasiClocksView};
-use wasmtime_wasi::filesystem::{Descriptor, WasiFilesystem, WasiFilesystemView};
-use wasmtime_wasi::p2::bindings::filesystem::types::{self, HostDescriptor};
+use wasmtime_wasi::filesystem::{WasiFilesystem, WasiFilesystemView};
 use wasmtime_wasi::p2::bindings::{cli, clocks, filesystem, random, sync};
 use wasmtime_wasi::p2::{DynPollable, Pollable, subscribe};
 use wasmtime_wasi::random::{WasiRandom, WasiRandomView};
@@ -23,10 +23,7 @@ use super::file_streams;
 use super::guest::Guest;
 use super::listing;
 use super::network;
-use super::open_files;
-use super::recorded_files::Place;
 use super::wait::{self, trap};
-use crate::events::host_call;
 use crate::recording::Clock;
 use crate::request::{IoError, Request};
 
@@ -55,7 +52,7 @@ pub(super) fn add_to_linker(l: &mut Linker<Guest>) -> wasmtime::Result<()> {
     network::add_to_linker(l)?;
     l.allow_shadowing(true);
     let mut files = l.instance(FILESYSTEM)?;
-    files.func_wrap("[method]descriptor.open-at", open_at)?;
+    paths::add_to_linker(&mut files)?;
     file_streams::add_to_linker(&mut files)?;
     listing::add_to_linker(&mut files)?;
     l.allow_shadowing(false);
@@ -185,72 +182,5 @@ impl Pollable for Timer {
             }
         })
         .await;
-    }
-}
-
-/// What is opened, for the request's journal.
-fn place(
-    guest: &mut Guest,
-    folder: &Resource<types::Descriptor>,
-    path: &str,
-) -> wasmtime::Result<Option<Place>> {
-    if guest.request.journal().is_none() {
-        return Ok(None);
-    }
-    let grants = guest.grants.clone();
-    Ok(match guest.table().get(folder)? {
-        Descriptor::Dir(folder) => grants.place_of(&folder.dir).map(|place| Place {
-            path: place.path.join(path),
-            ..place
-        }),
-        Descriptor::File(_) => None,
-    })
-}
-
-/// As `open-at`, for regular files and folders, and for names that are not there yet.
-fn open_at(
-    mut store: StoreContextMut<'_, Guest>,
-    (folder, path_flags, path, open_flags, flags): (
-        Resource<types::Descriptor>,
-        types::PathFlags,
-        String,
-        types::OpenFlags,
-        types::DescriptorFlags,
-    ),
-) -> wasmtime::Result<(Result<Resource<types::Descriptor>, types::ErrorCode>,)> {
-    host_call("types", "[method]descriptor.open-at");
-    let request = store.data().request.clone();
-    if !store.data_mut().open_files.has_room() {
-        // 0.2 has no name of its own for EMFILE.
-        return Ok((Err(types::ErrorCode::Quota),));
-    }
-    let place = place(store.data_mut(), &folder, &path)?;
-    let mut view = store.data_mut().filesystem();
-    let opened = async {
-        let same = Resource::new_borrow(folder.rep());
-        let found = HostDescriptor::stat_at(&mut view, same, path_flags, path.clone()).await;
-        if let Ok(found) = found {
-            use types::DescriptorType::{Directory, RegularFile, SymbolicLink};
-            if !matches!(found.type_, Directory | RegularFile | SymbolicLink) {
-                return Err(types::ErrorCode::Access.into());
-            }
-        }
-        HostDescriptor::open_at(&mut view, folder, path_flags, path, open_flags, flags).await
-    };
-    let opened = wait::block_on(&request, 0, opened).map_err(trap)?;
-    match opened {
-        Ok(descriptor) => {
-            let guest = store.data_mut();
-            let file = open_files::watch(table(guest).get(&descriptor)?);
-            guest.open_files.opened(file);
-            if let Some(place) = place {
-                guest.grants.record(&request, &place);
-            }
-            Ok((Ok(descriptor),))
-        }
-        Err(error) => {
-            let mut view = store.data_mut().filesystem();
-            Ok((Err(types::Host::convert_error_code(&mut view, error)?),))
-        }
     }
 }

@@ -1,9 +1,6 @@
 //! The socket that a server's datagrams come from and their replies go to.
 
-#![expect(unsafe_code, reason = "a buffer is received into")]
-
 use std::io::{self, IoSlice, IoSliceMut};
-use std::mem::MaybeUninit;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
@@ -12,8 +9,9 @@ use nix::sys::socket::{
     ControlMessage, ControlMessageOwned, MsgFlags, SockaddrIn, SockaddrIn6, SockaddrStorage,
     recvmsg, sendmsg, setsockopt, sockopt,
 };
-use socket2::{SockAddr, Socket};
+use socket2::Socket;
 
+use super::unix_client::{UnixClient, UnixClients};
 use crate::address::Endpoint;
 use crate::config::LONGEST_UDP_PACKET;
 
@@ -24,6 +22,8 @@ const UNIX_OVERHEAD: usize = 64;
 pub(crate) struct DatagramSocket {
     socket: Socket,
     bound_to: Endpoint,
+    /// Of a Unix socket.
+    unix_clients: Option<UnixClients>,
     /// Bound to every interface: the system says with each packet which address it came to, and the
     /// reply leaves from there (ip(7), `IP_PKTINFO`; ipv6(7), `IPV6_PKTINFO`).
     every_interface: bool,
@@ -40,7 +40,7 @@ pub(crate) struct Peer {
 #[derive(Clone, Debug)]
 enum PeerAddress {
     Unnamed,
-    Unix(SockAddr),
+    Unix(UnixClient),
     Inet(SocketAddr),
 }
 
@@ -68,7 +68,7 @@ impl Peer {
     pub(crate) fn endpoint(&self) -> Endpoint {
         match &self.address {
             PeerAddress::Unnamed => Endpoint::Unnamed,
-            PeerAddress::Unix(address) => Endpoint::from(address),
+            PeerAddress::Unix(client) => client.name.clone(),
             PeerAddress::Inet(address) => Endpoint::from(*address),
         }
     }
@@ -99,9 +99,14 @@ impl DatagramSocket {
                 wanted.min(room)
             }
         };
+        let unix_clients = match address.as_socket() {
+            Some(_) => None,
+            None => Some(UnixClients::new(&socket)?),
+        };
         Ok(DatagramSocket {
             socket,
             bound_to: Endpoint::from(&address),
+            unix_clients,
             every_interface,
             longest_reply,
         })
@@ -129,7 +134,7 @@ impl DatagramSocket {
     pub(crate) fn may_be_answered(&self, peer: &Peer) -> bool {
         let source = match &peer.address {
             PeerAddress::Unnamed => return true,
-            PeerAddress::Unix(address) => return Endpoint::from(address) != self.bound_to,
+            PeerAddress::Unix(client) => return client.name != self.bound_to,
             PeerAddress::Inet(source) => source,
         };
         let ip = source.ip().to_canonical();
@@ -154,18 +159,11 @@ impl DatagramSocket {
     ///
     /// `WouldBlock` where there is none; otherwise what the system says.
     pub(crate) fn recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, Peer)> {
-        if matches!(self.bound_to, Endpoint::Inet(_)) {
+        let Some(clients) = &self.unix_clients else {
             return self.recv_inet(buf);
-        }
-        // SAFETY: bytes that are initialised may be seen as bytes that may not be; recv only writes
-        // initialised ones.
-        let room = unsafe { &mut *(std::ptr::from_mut(buf) as *mut [MaybeUninit<u8>]) };
-        let flags = libc::MSG_DONTWAIT | libc::MSG_TRUNC;
-        let (length, address) = self.socket.recv_from_with_flags(room, flags)?;
-        let address = match Endpoint::from(&address) {
-            Endpoint::Unnamed => PeerAddress::Unnamed,
-            _ => PeerAddress::Unix(address),
         };
+        let (length, client) = clients.recv(&self.socket, buf)?;
+        let address = client.map_or(PeerAddress::Unnamed, PeerAddress::Unix);
         Ok((length, Peer { address, to: None }))
     }
 
@@ -217,10 +215,7 @@ impl DatagramSocket {
         let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
         match &peer.address {
             PeerAddress::Unnamed => return Err(io::ErrorKind::NotConnected.into()),
-            PeerAddress::Unix(address) => {
-                self.socket
-                    .send_to_with_flags(packet, address, flags.bits())?;
-            }
+            PeerAddress::Unix(client) => client.send(&self.socket, packet, flags)?,
             PeerAddress::Inet(address) => {
                 let iov = [IoSlice::new(packet)];
                 let control = peer.to.as_ref().map(|to| match to {

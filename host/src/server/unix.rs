@@ -15,6 +15,7 @@ use super::listener::{Accepted, BindOptions, BoundBy, Incoming, Listener};
 use super::socket_file::SocketName;
 use super::tcp::backlog;
 use super::udp::Packets;
+use super::unix_client::ask_for_senders;
 use crate::address::{Endpoint, Transport};
 use crate::request::Stream;
 
@@ -150,6 +151,10 @@ fn bind(path: &Path, kind: Type, options: &BindOptions) -> Result<(Socket, Socke
     .map_err(|error| error.to_string())?;
     let socket = Socket::new(Domain::UNIX, kind, None).map_err(|error| error.to_string())?;
     options.socket_file.before_bind(&socket)?;
+    if kind == Type::DGRAM {
+        // From its first packet on.
+        ask_for_senders(&socket).map_err(|error| error.to_string())?;
+    }
     match socket.bind(&address) {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse && !is_abstract => {
             if !options.replace_stale_socket {

@@ -6,7 +6,7 @@ use super::Report;
 use super::measure::{Measured, Spread};
 use crate::handler::{Export, Form, Inspected, Requested, Status, Tool};
 use crate::sandbox::Snapshot;
-use crate::text::is_unprintable;
+use crate::text::{is_unprintable, json_escape};
 
 /// Of the fields that are said to be stable.
 const SCHEMA: u32 = 1;
@@ -134,9 +134,10 @@ fn measured(measured: &Measured) -> Value {
 fn escaped(object: &Value) -> String {
     let mut line = String::new();
     for character in object.to_string().chars() {
-        // They can stand within strings only, and all of them have four digits.
+        // They can stand within strings only.
         match is_unprintable(character) {
-            true => line.push_str(&format!("\\u{:04x}", u32::from(character))),
+            // To write to memory does not fail.
+            true => _ = json_escape(character, &mut line),
             false => line.push(character),
         }
     }

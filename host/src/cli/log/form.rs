@@ -10,7 +10,7 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
 use crate::forked::is_child;
-use crate::text::is_unprintable;
+use crate::text::{is_unprintable, json_escape};
 
 /// JSON may hold most control characters as they are; a terminal that shows it must not act on them.
 pub(super) struct Escaped<F>(pub(super) F);
@@ -31,9 +31,9 @@ where
         self.0
             .format_event(context, Writer::new(&mut line), event)?;
         for character in line.trim_end_matches('\n').chars() {
-            // They can stand within strings only, and all of them have four digits.
+            // They can stand within strings only.
             if is_unprintable(character) {
-                write!(writer, "\\u{:04x}", u32::from(character))?;
+                json_escape(character, &mut writer)?;
             } else {
                 writer.write_char(character)?;
             }

@@ -10,6 +10,7 @@ use super::calls::Counted;
 use crate::cli::log::LogArgs;
 use crate::events;
 use crate::handler::Ended;
+use crate::text::Printable;
 
 /// How the request ended, and what it took.
 pub(super) struct Summary<'a> {
@@ -56,10 +57,11 @@ impl fmt::Display for Summary<'_> {
         // The names are the host's own.
         writeln!(f, "calls      {}", Counted(self.calls.clone()))?;
         if let Some(file) = &ended.coredump {
-            writeln!(f, "core dump  {}", file.display())?;
+            writeln!(f, "core dump  {}", Printable(&file.to_string_lossy()))?;
         }
         if let Some((file, samples)) = self.profile {
-            writeln!(f, "profile    {}, {samples} samples", file.display())?;
+            let file = file.to_string_lossy();
+            writeln!(f, "profile    {}, {samples} samples", Printable(&file))?;
         }
         Ok(())
     }

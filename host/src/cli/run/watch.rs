@@ -21,6 +21,7 @@ use super::Run;
 use crate::apart::places;
 use crate::cli::signals::{self, Signal};
 use crate::request::lock;
+use crate::text::Printable;
 
 /// A build writes more than one file, and more than once: nothing may happen for so long, and then it is over.
 const QUIET: Duration = Duration::from_millis(50);
@@ -82,7 +83,8 @@ pub(super) fn main(run: &mut Run) -> anyhow::Result<ExitCode> {
         let seen = identities(&files);
         if let Err(error) = run.once() {
             // A build that is broken is what one sits here to mend.
-            let _ = writeln!(io::stderr(), "error: {error:#}");
+            let error = format!("{error:#}");
+            let _ = writeln!(io::stderr(), "error: {}", Printable(&error));
         }
         let log = &run.args.log;
         if log.tells_requests() && !log.is_json() {
@@ -183,7 +185,7 @@ fn watch(inotify: &Inotify, files: &[PathBuf]) -> anyhow::Result<()> {
 fn say(files: &[PathBuf]) {
     let names: Vec<_> = files
         .iter()
-        .map(|file| file.display().to_string())
+        .map(|file| Printable(&file.to_string_lossy()).to_string())
         .collect();
     let names = names.join(" or ");
     // Who does not read it sees it from what happens.

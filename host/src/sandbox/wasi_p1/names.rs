@@ -30,7 +30,6 @@ pub(super) fn bound(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     bound! {
         path_create_directory(fd: i32, path: i32, len: i32) by len;
         path_filestat_get(fd: i32, flags: i32, path: i32, len: i32, buf: i32) by len;
-        path_filestat_set_times(fd: i32, flags: i32, path: i32, len: i32, atim: i64, mtim: i64, fst: i32) by len;
         path_link(fd: i32, flags: i32, path: i32, len: i32, to: i32, name: i32, name_len: i32) by len, name_len;
         path_readlink(fd: i32, path: i32, len: i32, buf: i32, buf_len: i32, used: i32) by len;
         path_remove_directory(fd: i32, path: i32, len: i32) by len;

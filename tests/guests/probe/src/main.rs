@@ -65,6 +65,7 @@ fn carry_out(words: &[&str]) -> io::Result<()> {
             println!("{} streams", streams(name));
             Ok(())
         }
+        ["touch", name] => touch(name).map(|()| println!("touched")),
         ["write", path, text] => fs::write(path, text).map(|()| println!("written")),
         ["list", path] => {
             let names = fs::read_dir(path)?.map(|entry| entry.map(|entry| entry.file_name()));
@@ -178,6 +179,33 @@ fn streams(name: &str) -> usize {
 #[cfg(not(target_env = "p2"))]
 fn streams(_name: &str) -> usize {
     0
+}
+
+/// Sets the times of what a name in the first folder leads to.
+#[cfg(target_env = "p2")]
+fn touch(name: &str) -> io::Result<()> {
+    use wasip2::clocks::wall_clock::Datetime;
+    use wasip2::filesystem::preopens::get_directories;
+    use wasip2::filesystem::types::{NewTimestamp, PathFlags};
+    let time = NewTimestamp::Timestamp(Datetime {
+        seconds: 1_000_000_000,
+        nanoseconds: 5,
+    });
+    get_directories()[0]
+        .0
+        .set_times_at(
+            PathFlags::SYMLINK_FOLLOW,
+            name,
+            NewTimestamp::NoChange,
+            time,
+        )
+        .map_err(|code| io::Error::other(code.message()))
+}
+
+/// The standard library sets the times of what is open: `tests/fifos.rs` has its own program for it.
+#[cfg(not(target_env = "p2"))]
+fn touch(_name: &str) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 /// Sends so many bytes without ever waiting for them to be taken, reads as many meanwhile, and waits for
