@@ -26,6 +26,7 @@ mod endurance;
 mod examples;
 mod faults;
 mod fork;
+mod fork_overdue;
 mod grants;
 mod handed_over;
 mod handlers;

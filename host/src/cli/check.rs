@@ -59,7 +59,7 @@ struct Report<'a> {
 pub(super) fn main(args: CheckArgs) -> anyhow::Result<ExitCode> {
     log::start(&LogArgs::quiet());
     let input = args.input.as_deref().map(measure::input).transpose()?;
-    let capacity = args.handler.capacity(&ServiceOptions::default())?;
+    let capacity = args.handler.capacity(&ServiceOptions::default(), &CoredumpOptions::default())?;
     if let Some(warning) = &capacity.warning {
         events::warning(warning);
     }

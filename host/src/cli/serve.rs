@@ -24,6 +24,7 @@ use super::signals::{self, Signal};
 use super::{COREDUMPS, HandlerArgs, Usage};
 use crate::address::{ListenAddress, Transport};
 use crate::apart;
+use crate::concurrency::Lifetime;
 use crate::config::{
     AdmissionOptions, ConcurrencyKind, CoredumpOptions, Overload, RECORDED, RecordOptions,
     ServiceOptions,
@@ -85,6 +86,10 @@ pub(super) struct ServeArgs {
     pub(super) log: LogArgs,
 }
 
+/// What the host may take for a request beside what counts against its memory limit, in bytes: an instance's state and
+/// what one call has copied, each up to 64 MiB, a recording, and its own heap.
+const DATA_OF_HOST: u64 = 256 << 20;
+
 /// What the program waits for.
 enum Message {
     Signal(Signal),
@@ -123,6 +128,24 @@ impl ServeArgs {
             max_amplification: self.admission.max_amplification.get(),
             ..BindOptions::new(&self.service, &limits)
         }
+    }
+
+    /// What bounds the processes of requests.
+    pub(super) fn lifetime(&self) -> Lifetime {
+        let limits = self.handler.limits.limits();
+        let dump = self.coredump.largest(&limits);
+        Lifetime::new(&limits, self.service.linger.into(), dump)
+    }
+
+    /// Bytes of memory that the process of a request may take beside what it has inherited; `None` where its instance
+    /// is not bounded.
+    pub(super) fn largest_data(&self) -> Option<u64> {
+        let limits = self.handler.limits.limits();
+        // Of what the host holds for an instance, and of a dump, a buffer that grows can be twice as large; a dump is
+        // there twice while it is put together.
+        let instance = limits.memory?.saturating_mul(2);
+        let dump = self.coredump.largest(&limits).saturating_mul(4);
+        Some(DATA_OF_HOST.saturating_add(instance).saturating_add(dump))
     }
 
     /// What records the requests of this service, if that is wanted; recordings go where `sink` says.
@@ -228,7 +251,7 @@ pub(super) fn main(mut args: ServeArgs) -> anyhow::Result<ExitCode> {
     let coredumps = Coredumps::open(&args.coredump)?;
     let capacity = match sockets.is_connection {
         true => Capacity::of_one(),
-        false => args.handler.capacity(&args.service)?,
+        false => args.handler.capacity(&args.service, &args.coredump)?,
     };
     if let Some(folder) = &args.record.record {
         prepare_folder(folder)?;
@@ -281,6 +304,8 @@ pub(super) fn main(mut args: ServeArgs) -> anyhow::Result<ExitCode> {
         Loaded::Code(code) => Running::Forking(Supervisor::start(
             &name,
             in_flight,
+            args.coredump.at_one_time() as usize,
+            args.lifetime(),
             sockets,
             code,
             keeper.clone(),
@@ -426,14 +451,14 @@ impl Running {
     fn next_due(&self) -> Option<Instant> {
         match self {
             Running::InProcess(_) => None,
-            Running::Forking(supervisor) => supervisor.next_start(),
+            Running::Forking(supervisor) => supervisor.next_due(),
         }
     }
 
     fn due(&mut self) -> anyhow::Result<()> {
         match self {
             Running::InProcess(_) => Ok(()),
-            Running::Forking(supervisor) => supervisor.start_due(),
+            Running::Forking(supervisor) => supervisor.due(),
         }
     }
 }

@@ -281,7 +281,7 @@ impl Loader {
         let memory_limit = self.memory_limit.unwrap_or(u64::MAX);
         let engine = Engines::serving(
             &required,
-            self.instances,
+            self.pooled(),
             memory_limit,
             self.ticker,
             self.coredumps,
@@ -337,13 +337,20 @@ impl Loader {
     }
 
     /// What the pool has to have room for.
+    /// Instances that the pool has room for. A thread puts a core dump together while another request has its place; a
+    /// child ends with its own.
+    fn pooled(&self) -> u32 {
+        let dumping = self.coredumps && self.ticker == Ticker::Thread;
+        self.instances.saturating_add(u32::from(dumping))
+    }
+
     pub(super) fn required(
         &self,
         compiling: &Engine,
         compiled: &Compiled,
     ) -> Result<ResourcesRequired, LoadError> {
         let required = required(compiling, compiled)?;
-        check_instances(self.instances, required.num_memories, required.num_tables)
+        check_instances(self.pooled(), required.num_memories, required.num_tables)
             .map_err(|problem| LoadError::NotServed(vec![problem]))?;
         Ok(required)
     }

@@ -12,7 +12,7 @@ use super::listener::{BindOptions, Listener};
 use super::service::Service;
 use super::{BaseServer, DefaultHooks, ServerHooks};
 use crate::address::{AddressError, ListenAddress};
-use crate::concurrency::{Concurrency, Fork, Process, Serial, Table, Threads};
+use crate::concurrency::{Concurrency, Fork, Lifetime, Process, Serial, Table, Threads};
 use crate::config::{ConcurrencyKind, Limits, ServiceOptions};
 use crate::handler::RequestHandler;
 
@@ -390,11 +390,12 @@ impl Server {
             ConcurrencyKind::Serial => Arc::new(Serial::new(process)),
             ConcurrencyKind::Threads => Arc::new(Threads::new(max, process)),
             ConcurrencyKind::Fork => Arc::new(Fork::new(
-                Table::create(max)?,
+                Table::create(max, 0)?,
                 None,
                 self.control.waker().clone(),
                 process,
                 Arc::new(move |lost| losing.lost(&lost)),
+                Lifetime::new(&self.options.limits, self.options.linger, 0),
             )?),
         })
     }

@@ -182,8 +182,13 @@ impl Service {
         }
     }
 
-    /// The event of a request whose process has ended without telling it.
+    /// The event of a request whose process has ended without telling it, or a warning of one that told it and did
+    /// not end.
     pub(crate) fn lost(&self, lost: &Lost) {
+        if lost.is_told {
+            events::warning(&format!("request {} had ended: {}", lost.id, lost.detail));
+            return;
+        }
         events::request(&RequestEnded {
             service: &self.name,
             id: lost.id,
