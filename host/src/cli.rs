@@ -22,7 +22,7 @@ use nix::sys::signal::{SigHandler, Signal, signal};
 
 use compile::CompileProcess;
 
-use crate::config::{Grants, LimitOptions, LoadOptions, ServiceOptions};
+use crate::config::{CoredumpOptions, Grants, LimitOptions, LoadOptions, ServiceOptions};
 use crate::events;
 use crate::handler::{LoadError, Loader, WasmHandler};
 use crate::harden::Harden;

@@ -15,7 +15,9 @@ use crate::outcome::Outcome;
 use crate::poll::Waker;
 use crate::request::Request;
 
-pub(crate) use fork::{CUT, Counting, DID_NOT_END, Fork, Lifetime, Lost, Slot, Table, bound_data};
+pub(crate) use fork::{
+    CUT, Counting, DID_NOT_END, DUMPING, Fork, Lifetime, Lost, Slot, Table, bound_data,
+};
 pub(crate) use serial::Serial;
 pub(crate) use threads::Threads;
 

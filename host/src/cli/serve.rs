@@ -1,6 +1,7 @@
 //! `sandsock serve`: bind, load, accept, and end in good order.
 
 mod channel;
+mod children;
 mod in_process;
 mod loading;
 mod notify;
@@ -24,7 +25,6 @@ use super::signals::{self, Signal};
 use super::{COREDUMPS, HandlerArgs, Usage};
 use crate::address::{ListenAddress, Transport};
 use crate::apart;
-use crate::concurrency::Lifetime;
 use crate::config::{
     AdmissionOptions, ConcurrencyKind, CoredumpOptions, Overload, RECORDED, RecordOptions,
     ServiceOptions,
@@ -86,10 +86,6 @@ pub(super) struct ServeArgs {
     pub(super) log: LogArgs,
 }
 
-/// What the host may take for a request beside what counts against its memory limit, in bytes: an instance's state and
-/// what one call has copied, each up to 64 MiB, a recording, and its own heap.
-const DATA_OF_HOST: u64 = 256 << 20;
-
 /// What the program waits for.
 enum Message {
     Signal(Signal),
@@ -112,7 +108,7 @@ enum Ended {
 /// The loops of a service: in this process, or each in one of its own.
 enum Running {
     InProcess(InProcess),
-    Forking(Supervisor),
+    Forking(Box<Supervisor>),
 }
 
 impl ServeArgs {
@@ -128,24 +124,6 @@ impl ServeArgs {
             max_amplification: self.admission.max_amplification.get(),
             ..BindOptions::new(&self.service, &limits)
         }
-    }
-
-    /// What bounds the processes of requests.
-    pub(super) fn lifetime(&self) -> Lifetime {
-        let limits = self.handler.limits.limits();
-        let dump = self.coredump.largest(&limits);
-        Lifetime::new(&limits, self.service.linger.into(), dump)
-    }
-
-    /// Bytes of memory that the process of a request may take beside what it has inherited; `None` where its instance
-    /// is not bounded.
-    pub(super) fn largest_data(&self) -> Option<u64> {
-        let limits = self.handler.limits.limits();
-        // Of what the host holds for an instance, and of a dump, a buffer that grows can be twice as large; a dump is
-        // there twice while it is put together.
-        let instance = limits.memory?.saturating_mul(2);
-        let dump = self.coredump.largest(&limits).saturating_mul(4);
-        Some(DATA_OF_HOST.saturating_add(instance).saturating_add(dump))
     }
 
     /// What records the requests of this service, if that is wanted; recordings go where `sink` says.
@@ -301,16 +279,15 @@ pub(super) fn main(mut args: ServeArgs) -> anyhow::Result<ExitCode> {
             keeper.as_ref(),
             &sender,
         )?),
-        Loaded::Code(code) => Running::Forking(Supervisor::start(
+        Loaded::Code(code) => Running::Forking(Box::new(Supervisor::start(
             &name,
-            in_flight,
-            args.coredump.at_one_time() as usize,
+            args.table(in_flight)?,
             args.lifetime(),
             sockets,
             code,
             keeper.clone(),
             sender,
-        )?),
+        )?)),
     };
     let reason = wait(&mut running, &messages, &loading, &name)?;
     let grace = args.service.shutdown_grace.into();

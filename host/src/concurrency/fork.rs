@@ -7,11 +7,10 @@
 mod child;
 mod lifetime;
 mod table;
+mod tasks;
 
-use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::sync::atomic::{AtomicBool, Ordering::AcqRel, Ordering::Acquire, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -35,6 +34,7 @@ use crate::request::{Request, lock};
 pub(crate) use child::CUT;
 pub(crate) use lifetime::{DUMPING, Lifetime, bound_data};
 pub(crate) use table::{Counting, Slot, Table};
+use tasks::Tasks;
 
 /// Serves each request in a child of its own.
 pub(crate) struct Fork {
@@ -138,7 +138,10 @@ impl Fork {
             process,
             lost,
             lifetime,
-            not_for_children: Mutex::new(vec![tasks.0.as_raw_fd(), waker.as_fd().as_raw_fd()]),
+            not_for_children: Mutex::new(vec![
+                tasks.as_fd().as_raw_fd(),
+                waker.as_fd().as_raw_fd(),
+            ]),
             tasks,
             child_changed,
             hurries: AtomicBool::new(false),
@@ -376,32 +379,6 @@ impl Drop for Fork {
     fn drop(&mut self) {
         for handler in self.handlers.drain(..) {
             low_level::unregister(handler);
-        }
-    }
-}
-
-/// The threads of this process, each a folder in `/proc/self/task` (proc_pid_task(5)). It stays open: no path
-/// has to be looked up for each request.
-struct Tasks(File);
-
-impl Tasks {
-    fn open() -> io::Result<Self> {
-        let mut options = File::options();
-        // Nothing is read there, which Landlock would refuse.
-        options.read(true).custom_flags(libc::O_PATH);
-        options.open("/proc/self/task").map(Tasks)
-    }
-
-    /// A forked child has one thread: whatever another one held in its parent, a lock of the allocator
-    /// among it, is held for ever.
-    fn check_single_threaded(&self) -> io::Result<()> {
-        // Each folder is one more link.
-        let links = self.0.metadata()?.nlink();
-        match links.saturating_sub(2) {
-            1 => Ok(()),
-            threads => Err(io::Error::other(format!(
-                "a process that forks must have one thread, this one has {threads}: start no thread before it (a `.wasm` is loaded for children), or use `threads`"
-            ))),
         }
     }
 }

@@ -336,7 +336,6 @@ impl Loader {
         })
     }
 
-    /// What the pool has to have room for.
     /// Instances that the pool has room for. A thread puts a core dump together while another request has its place; a
     /// child ends with its own.
     fn pooled(&self) -> u32 {
@@ -344,6 +343,7 @@ impl Loader {
         self.instances.saturating_add(u32::from(dumping))
     }
 
+    /// What the pool has to have room for.
     pub(super) fn required(
         &self,
         compiling: &Engine,

@@ -43,7 +43,9 @@ pub struct ServerOptions {
     pub block_on_close: bool,
     /// See [`ServerOptions::block_on_close`]. Python waits without a limit.
     pub shutdown_grace: Duration,
-    /// What bounds each request. A `.wasm` has no more memory than it was loaded with, either.
+    /// What bounds each request. A `.wasm` has no more memory than it was loaded with, either. With
+    /// [`ConcurrencyKind::Fork`] a child that is there 3 s after the deadline and `linger` is killed, and one that
+    /// takes over a second more than the CPU limit is ended, whatever its handler is.
     pub limits: Limits,
     /// How long what a client still sends is read off after the reply, so that it arrives.
     pub linger: Duration,

@@ -87,8 +87,7 @@ struct Ended {
 impl Supervisor {
     pub(super) fn start(
         service: &str,
-        in_flight: u32,
-        dumping: usize,
+        table: Arc<Table>,
         lifetime: Lifetime,
         sockets: Sockets,
         handler: Shared,
@@ -97,8 +96,6 @@ impl Supervisor {
     ) -> anyhow::Result<Self> {
         // Children whose loop dies become ours.
         set_child_subreaper(true)?;
-        let table = Table::create(in_flight as usize, dumping)
-            .context("there is no memory for the table of requests")?;
         let listeners = sockets.listeners.into_iter().map(|listener| Listening {
             listener,
             is_told: false,

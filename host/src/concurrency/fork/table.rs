@@ -207,6 +207,19 @@ impl Table {
         })
     }
 
+    /// Another child may put one together, while this one ends.
+    pub(crate) fn give_turn_back(&self, pid: u32) {
+        if let Some((index, _)) = self.entry_of(pid) {
+            self.end_turn(index);
+        }
+    }
+
+    fn end_turn(&self, index: usize) {
+        let turn = u32::try_from(index + 1).unwrap_or(u32::MAX);
+        // Where it is another one's that fails.
+        let _ = (self.counters().dumping).compare_exchange(turn, 0, AcqRel, Relaxed);
+    }
+
     /// The connection of this child has ended, and what is left is its core dump: it is in nobody's way.
     pub(crate) fn set_dumping(&self, pid: u32) {
         if let Some((_, entry)) = self.entry_of(pid) {
@@ -217,9 +230,8 @@ impl Table {
     fn entry_of(&self, pid: u32) -> Option<(usize, &Entry)> {
         let pid = pid.cast_signed();
         let mut entries = self.entries().iter().enumerate();
-        entries.find(|(_, entry)| {
-            entry.state.load(Acquire) != FREE && entry.pid.load(Acquire) == pid
-        })
+        entries
+            .find(|(_, entry)| entry.state.load(Acquire) != FREE && entry.pid.load(Acquire) == pid)
     }
 
     /// Takes over the children of a process that has ended: their slots, processes and requests. What
@@ -273,9 +285,8 @@ impl Slot {
     pub(crate) fn count_for(&self, source: Source, max: u32) -> bool {
         // Said before it is looked at: of two processes at once none overlooks the other.
         self.entry().source.store(source.to_bits(), SeqCst);
-        let is_theirs = |entry: &&Entry| {
-            entry.is_in_flight() && entry.source.load(SeqCst) == source.to_bits()
-        };
+        let is_theirs =
+            |entry: &&Entry| entry.is_in_flight() && entry.source.load(SeqCst) == source.to_bits();
         let count = self.table.entries().iter().filter(is_theirs).count();
         let has_room = u32::try_from(count).is_ok_and(|count| count <= max);
         if !has_room {
@@ -329,10 +340,7 @@ impl Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        let turn = u32::try_from(self.index + 1).unwrap_or(u32::MAX);
-        let dumping = &self.counters().dumping;
-        // Where it has none that fails.
-        let _ = dumping.compare_exchange(turn, 0, AcqRel, Relaxed);
+        self.table.end_turn(self.index);
         self.entry().state.store(FREE, Release);
     }
 }
@@ -369,9 +377,8 @@ mod tests {
         table.set_dumping(11);
         assert!(slots[0].is_dumping() && slots[0].is_told());
         assert_eq!(1, table.count());
-        let next = table.reserve().unwrap();
+        let _next = table.reserve().unwrap();
         assert!(table.reserve().is_none());
-        drop(next);
         let [dumping, _other] = slots;
         drop(dumping);
         assert!(table.take_turn(12));
