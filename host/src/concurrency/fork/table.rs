@@ -100,6 +100,8 @@ pub(crate) struct Table {
     max: usize,
     /// Requests that may be in flight: fewer than there are entries where one more child may put a core dump together.
     max_in_flight: usize,
+    /// The process that has mapped it, and takes entries: asked for once, and not for each request.
+    process: i32,
 }
 
 // SAFETY: what the pointers lead to are atomics, and it stays mapped for as long as the value lives.
@@ -152,6 +154,7 @@ impl Table {
             entries: entries.cast(),
             max,
             max_in_flight: max.saturating_sub(spare),
+            process: nix::unistd::getpid().as_raw(),
         }))
     }
 
@@ -191,9 +194,7 @@ impl Table {
         slot.entry().pid.store(0, Relaxed);
         slot.entry().source.store(NO_SOURCE, Relaxed);
         slot.entry().violation.store(0, Relaxed);
-        slot.entry()
-            .parent
-            .store(nix::unistd::getpid().as_raw(), Release);
+        slot.entry().parent.store(self.process, Release);
         Some(slot)
     }
 
