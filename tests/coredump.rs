@@ -1,15 +1,15 @@
 //! What is kept of an instance that traps: `--coredump`.
 
 use crate::harness::{
-    CONCURRENCIES, NOBODY, PATIENCE, Serve, guest_component, is_root, once_it_is_nobodys, wat,
-    written,
+    CONCURRENCIES, NOBODY, PATIENCE, Serve, Server, guest_component, is_root, once_it_is_nobodys,
+    wat, written,
 };
 use crate::run::run;
 use serde_json::Value;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 use tempfile::TempDir;
 use wasmparser::{
     CoreDumpInstancesSection, CoreDumpModulesSection, CoreDumpSection, CoreDumpStackSection,
@@ -252,4 +252,122 @@ fn a_run_keeps_a_dump_and_says_where() {
         .find_map(|line| line.strip_prefix("core dump"));
     let file = told.unwrap_or_else(|| panic!("{ran:?}")).trim();
     assert_eq!(read(&fs::read(file).unwrap()).frames, [1, 2]);
+}
+
+/// Traps with 128 MiB that are all to be kept where the client says so, and answers otherwise.
+const LARGE: &str = r#"(module
+  (import "rfile" "read" (func $read (param i32 i32) (result i32)))
+  (import "wfile" "write" (func $write (param i32 i32) (result i32)))
+  (memory (export "memory") 2048)
+  (func (export "handle")
+    (drop (call $read (i32.const 0) (i32.const 64)))
+    (if (i32.eq (i32.load8_u (i32.const 0)) (i32.const 33)) (then
+      (memory.fill (i32.const 0) (i32.const 120) (i32.const 134217728))
+      unreachable))
+    (drop (call $write (i32.const 0) (i32.const 4)))))"#;
+
+fn serve_large(path: &Path, folder: &TempDir, concurrency: &str, options: &str) -> Server {
+    Serve::new(path)
+        .with("--memory-limit 128MiB --cpu-limit 60s --coredump-size 1GiB")
+        .with(options)
+        .with("--concurrency")
+        .arg(concurrency)
+        .arg("--coredump")
+        .arg(folder.path())
+        .start()
+}
+
+/// Microseconds of the epoch at which an event was told.
+fn told(event: &Value) -> u128 {
+    let time = event["timestamp"].as_str().expect("a time");
+    let time = humantime::parse_rfc3339(time).expect("a time");
+    time.duration_since(UNIX_EPOCH).expect("later").as_micros()
+}
+
+#[test]
+fn the_slot_is_free_while_a_dump_is_put_together() {
+    let (_dir, path) = written(LARGE);
+    for concurrency in CONCURRENCIES {
+        let folder = TempDir::new().unwrap();
+        let one = match concurrency {
+            "serial" => "",
+            _ => "--max-in-flight 1",
+        };
+        let server = serve_large(&path, &folder, concurrency, one);
+        let mut traps = server.connect();
+        let mut waits = server.connect();
+        traps.send("!");
+        traps.finish_sending();
+        waits.send("next");
+        waits.finish_sending();
+        assert_eq!(traps.receive_all(), b"", "{concurrency}");
+        assert_eq!(waits.receive_all(), b"next", "{concurrency}");
+        let events = server.requests(2);
+        assert_eq!(events[1]["outcome"], "ok", "{concurrency}: {events:?}");
+        let dump_size = dump(&events[0]).len();
+        assert!(dump_size > 128 << 20, "{concurrency}: {dump_size}");
+        let file = events[0]["coredump"].as_str().expect("a path");
+        let written = fs::metadata(file).unwrap().modified().unwrap();
+        let written = written.duration_since(UNIX_EPOCH).unwrap().as_micros();
+        assert!(told(&events[1]) < written, "{concurrency}: {events:?}");
+    }
+}
+
+#[test]
+fn a_dump_that_would_wait_is_dropped_and_counted() {
+    let (_dir, path) = written(LARGE);
+    for concurrency in ["threads", "fork"] {
+        let folder = TempDir::new().unwrap();
+        let server = serve_large(&path, &folder, concurrency, "--max-in-flight 2");
+        // The second traps while the dump of the first is being put together.
+        server.ask("!");
+        server.ask("!");
+        let events = server.requests(2);
+        assert!(events.iter().all(|event| event["outcome"] == "trap"));
+        let kept: Vec<_> = events
+            .iter()
+            .filter(|event| event["coredump"].is_string())
+            .collect();
+        assert_eq!(kept.len(), 1, "{concurrency}: {events:?}");
+        let warnings = server.log().wait_for(1, |e| {
+            let detail = e["detail"].as_str().unwrap_or_default();
+            e["event"] == "warning" && detail.contains("1 core dumps were dropped so far")
+        });
+        assert_eq!(warnings.len(), 1, "{concurrency}");
+        dump(kept[0]);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        // Whoever traps next has its own again, once the child has gone that has written the first.
+        let until = Instant::now() + PATIENCE;
+        let is_kept = |count| server.requests(count)[count - 1]["coredump"].is_string();
+        let mut count = 2;
+        loop {
+            server.ask("!");
+            count += 1;
+            if is_kept(count) {
+                break;
+            }
+            assert!(Instant::now() < until, "{concurrency}");
+        }
+    }
+}
+
+/// It takes more than its memory: the engine looks globals up in tables of its own.
+#[test]
+fn what_a_dump_takes_beside_memory_counts_towards_its_size() {
+    let globals = "(global (mut i64) (i64.const 7))".repeat(10_000);
+    let (_dir, path) = written(&format!(
+        r#"(module (memory (export "memory") 1) {globals} (func (export "handle") unreachable))"#
+    ));
+    let folder = TempDir::new().unwrap();
+    let server = Serve::new(path)
+        .with("--coredump-size 1MiB --coredump")
+        .arg(folder.path())
+        .start();
+    server.ask("");
+    let warnings = server.log().wait_for(1, |e| {
+        let detail = e["detail"].as_str().unwrap_or_default();
+        e["event"] == "warning" && detail.contains("raise --coredump-size")
+    });
+    assert_eq!(warnings.len(), 1);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
 }

@@ -28,6 +28,7 @@ mod examples;
 mod faults;
 mod fifos;
 mod fork;
+mod fork_overdue;
 mod grants;
 mod handed_over;
 mod handlers;

@@ -22,7 +22,7 @@ use nix::sys::signal::{SigHandler, Signal, signal};
 
 use compile::CompileProcess;
 
-use crate::config::{Grants, LimitOptions, LoadOptions, ServiceOptions};
+use crate::config::{CoredumpOptions, Grants, LimitOptions, LoadOptions, ServiceOptions};
 use crate::events;
 use crate::handler::{LoadError, Loader, WasmHandler};
 use crate::harden::Harden;
@@ -119,8 +119,13 @@ impl HandlerArgs {
     }
 
     /// The requests in flight that `serve` would have with these options.
-    fn capacity(&self, service: &ServiceOptions) -> anyhow::Result<Capacity> {
-        capacity(service.max_in_flight, service.concurrency, &self.grants)
+    fn capacity(
+        &self,
+        service: &ServiceOptions,
+        coredump: &CoredumpOptions,
+    ) -> anyhow::Result<Capacity> {
+        let (asked, concurrency) = (service.max_in_flight, service.concurrency);
+        capacity(asked, concurrency, &self.grants, coredump.at_one_time())
             .map_err(anyhow::Error::msg)
     }
 

@@ -8,14 +8,16 @@ mod threads;
 use std::io;
 use std::os::fd::RawFd;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::admission::Source;
 use crate::outcome::Outcome;
 use crate::poll::Waker;
 use crate::request::Request;
 
-pub(crate) use fork::{CUT, Counting, Fork, Lost, Slot, Table};
+pub(crate) use fork::{
+    CUT, Counting, DID_NOT_END, DUMPING, Fork, Lifetime, Lost, Slot, Table, bound_data,
+};
 pub(crate) use serial::Serial;
 pub(crate) use threads::Threads;
 
@@ -36,6 +38,11 @@ pub(crate) trait Concurrency: Send + Sync {
 
     /// What the loop does after each turn (Python's `ForkingMixIn.service_actions` collects children).
     fn service_actions(&self) {}
+
+    /// When `service_actions` is needed next, whether or not a request comes.
+    fn due(&self) -> Option<Instant> {
+        None
+    }
 
     /// How many requests are being served.
     fn count(&self) -> usize;

@@ -1,18 +1,19 @@
 //! `--coredump`: a private folder of what traps have left, bounded in files and bytes.
 //!
-//! A dump has a client's data in it, so it is for who serves alone. It is written once the connection has ended, and
-//! what cannot be written costs the dump and nothing else.
+//! A dump has a client's data in it, so it is for who serves alone. It is put together once the connection has ended, by
+//! somebody who has no request: a thread of its own, or a forked child whose slot is another's by then. One at a time
+//! is, and one that would have to wait is dropped and counted. What cannot be written costs the dump and nothing else.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+mod folder;
+
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::time::{Duration, SystemTime};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
 
-use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
-use nix::unistd::{UnlinkatFlags, unlinkat};
-
+use self::folder::{ENDING, Folder, is_not_there};
+use crate::concurrency::Table;
 use crate::config::CoredumpOptions;
 use crate::events;
 use crate::handler::CoreDump;
@@ -27,13 +28,72 @@ pub(crate) struct FolderError {
     problem: String,
 }
 
-/// A private folder of core dumps.
+/// A private folder of core dumps, and who puts them together.
 pub(crate) struct Coredumps {
-    folder: PathBuf,
-    files: usize,
-    bytes: u64,
-    /// One at a time: each is as large as its instance, and then once more while it is put together.
-    writing: Mutex<()>,
+    folder: Arc<Folder>,
+    by: By,
+    /// Dumps that were dropped, in this process.
+    lost: AtomicU64,
+}
+
+/// Who puts dumps together. One at a time: each is as large as its instance, and then twice more.
+enum By {
+    /// Who has served the request, since there is no other.
+    Itself,
+    /// A thread that is started for it.
+    Thread(Arc<Writers>),
+    /// The child of the request, among all that share the table.
+    Child(Arc<Table>),
+}
+
+/// Threads that see to dumps.
+#[derive(Default)]
+pub(crate) struct Writers {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    /// One puts its dump together.
+    is_busy: bool,
+    /// There are so many: those that have done so, and have not ended, too.
+    threads: usize,
+}
+
+/// The right to put one dump together.
+pub(crate) enum Turn {
+    /// There is no other who could.
+    Only,
+    Thread(Arc<Writers>),
+    Child(Arc<Table>),
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        match self {
+            Turn::Only => {}
+            Turn::Thread(writers) => lock(&writers.state).is_busy = false,
+            Turn::Child(table) => table.give_turn_back(std::process::id()),
+        }
+    }
+}
+
+/// A thread that sees to a dump, until it ends.
+struct Writer(Arc<Writers>);
+
+impl Writer {
+    fn new(writers: Arc<Writers>) -> Self {
+        lock(&writers.state).threads += 1;
+        Writer(writers)
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        lock(&self.0.state).threads -= 1;
+        self.0.changed.notify_all();
+    }
 }
 
 impl Coredumps {
@@ -57,11 +117,73 @@ impl Coredumps {
             ));
         }
         Ok(Some(Coredumps {
-            folder: folder.to_owned(),
-            files: options.coredump_files as usize,
-            bytes: options.coredump_size.get().map_or(u64::MAX, |size| size.0),
-            writing: Mutex::default(),
+            folder: Arc::new(Folder {
+                path: folder.to_owned(),
+                files: options.coredump_files as usize,
+                bytes: options.coredump_size.get().map_or(u64::MAX, |size| size.0),
+            }),
+            by: By::Itself,
+            lost: AtomicU64::new(0),
         }))
+    }
+
+    /// A thread puts them together, so that a request does not wait.
+    pub(crate) fn by_a_thread(mut self) -> Self {
+        self.by = By::Thread(Arc::default());
+        self
+    }
+
+    /// The children of the service that has this table put them together.
+    pub(crate) fn by_children(mut self, table: Arc<Table>) -> Self {
+        self.by = By::Child(table);
+        self
+    }
+
+    /// The right to put a dump together, or `None` where another one is: that of the request is lost, and counted. It is
+    /// asked for before the request's event is told, which names no file that is not to be.
+    pub(crate) fn turn(&self) -> Option<Turn> {
+        let lost = match &self.by {
+            By::Itself => return Some(Turn::Only),
+            By::Thread(writers) => {
+                let was_busy = std::mem::replace(&mut lock(&writers.state).is_busy, true);
+                if !was_busy {
+                    return Some(Turn::Thread(writers.clone()));
+                }
+                &self.lost
+            }
+            By::Child(table) => {
+                if table.take_turn(std::process::id()) {
+                    return Some(Turn::Child(table.clone()));
+                }
+                &table.counters().dumps_lost
+            }
+        };
+        let lost = lost.fetch_add(1, Relaxed) + 1;
+        // A handler that fails again and again is no flood of warnings.
+        if lost.is_power_of_two() {
+            events::warning(&format!(
+                "{lost} core dumps were dropped so far: another one was being put together"
+            ));
+        }
+        None
+    }
+
+    /// Waits until no thread sees to one, at most until `end`.
+    pub(crate) fn wait(&self, end: Option<Instant>) {
+        let By::Thread(writers) = &self.by else {
+            return;
+        };
+        let mut state = lock(&writers.state);
+        while state.threads > 0 {
+            let left = end.map_or(Duration::MAX, |end| {
+                end.saturating_duration_since(Instant::now())
+            });
+            if left.is_zero() {
+                return;
+            }
+            let waited = writers.changed.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
     }
 
     /// Where the dump of a request is going to be.
@@ -80,114 +202,39 @@ impl Coredumps {
         // Colons are not for a name that is typed.
         let now = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
         let now = now.replace([':', '-'], "");
-        self.folder.join(format!("{name}-{id}-{now}{ENDING}"))
+        self.folder.path.join(format!("{name}-{id}-{now}{ENDING}"))
     }
 
-    /// Writes a dump. What fails is a warning.
-    pub(crate) fn keep(&self, mut dump: CoreDump, file: &Path) {
-        let _alone = lock(&self.writing);
-        if let Err(problem) = self.try_keep(&mut dump, file) {
-            events::warning(&format!(
-                "the core dump {} is not there: {problem}",
-                file.display()
-            ));
-        }
-    }
-
-    fn try_keep(&self, dump: &mut CoreDump, file: &Path) -> Result<(), String> {
-        let too_large = |size: u64| {
-            format!("{size} bytes are more than all dumps may have together: raise --coredump-size")
-        };
-        let memory = dump.memory_size();
-        if memory > self.bytes {
-            return Err(too_large(memory));
-        }
-        let name = file.file_stem().unwrap_or_default().to_string_lossy();
-        let bytes = dump
-            .to_bytes(&name)
-            .ok_or("the engine cannot put it together")?;
-        let size = bytes.len() as u64;
-        if size > self.bytes {
-            return Err(too_large(size));
-        }
-        self.make_room(size);
-        self.write(file, &bytes).map_err(|error| error.to_string())
-    }
-
-    /// Whoever looks sees the whole file or none. The calls are those that a child of `fork` may make.
-    fn write(&self, file: &Path, bytes: &[u8]) -> io::Result<()> {
-        let name = file.file_name().unwrap_or_default().to_string_lossy();
-        let unfinished = self.folder.join(format!("{UNFINISHED}{name}"));
-        let written = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&unfinished)
-            .and_then(|mut open| open.write_all(bytes))
-            .and_then(|()| {
-                let flags = RenameFlags::RENAME_NOREPLACE;
-                Ok(renameat2(AT_FDCWD, &unfinished, AT_FDCWD, file, flags)?)
-            });
-        if written.is_err() {
-            remove(&unfinished);
-        }
-        written
-    }
-
-    /// The oldest go, until one more of this size fits. Only what has a dump's name is ours to remove.
-    fn make_room(&self, size: u64) {
-        let Ok(folder) = fs::read_dir(&self.folder) else {
-            return;
-        };
-        let mut dumps = Vec::new();
-        for file in folder.filter_map(Result::ok) {
-            let name = file.file_name();
-            let name = name.to_string_lossy();
-            let Ok(found) = file.metadata() else { continue };
-            let modified = found.modified().unwrap_or(SystemTime::UNIX_EPOCH);
-            if !found.is_file() || !name.ends_with(ENDING) {
-                continue;
+    /// Writes a dump, once the connection has ended. What fails is a warning.
+    pub(crate) fn keep(&self, turn: Turn, dump: CoreDump, file: &Path) {
+        match &self.by {
+            By::Itself => self.folder.keep(dump, file, turn),
+            By::Child(table) => {
+                table.set_dumping(std::process::id());
+                self.folder.keep(dump, file, turn);
             }
-            if !name.starts_with(UNFINISHED) {
-                dumps.push((modified, file.path(), found.len()));
-            } else if modified.elapsed().is_ok_and(|age| age > ABANDONED) {
-                remove(&file.path());
+            By::Thread(writers) => {
+                let writer = Writer::new(writers.clone());
+                let (folder, path) = (self.folder.clone(), file.to_owned());
+                let started = thread::Builder::new()
+                    .name("coredump".to_owned())
+                    .spawn(move || {
+                        folder.keep(dump, &path, turn);
+                        drop(writer);
+                    });
+                if let Err(error) = started {
+                    is_not_there(file, &error.to_string());
+                }
             }
         }
-        dumps.sort();
-        let mut together = dumps
-            .iter()
-            .fold(size, |sum, dump| sum.saturating_add(dump.2));
-        let mut count = dumps.len() + 1;
-        for (_, path, size) in dumps {
-            if count <= self.files && together <= self.bytes {
-                break;
-            }
-            remove(&path);
-            count -= 1;
-            together -= size;
-        }
     }
-}
-
-/// How a dump's name ends.
-const ENDING: &str = ".coredump";
-
-/// How the name of one begins that is being written.
-const UNFINISHED: &str = ".sandsock-";
-
-/// Nobody writes one for so long.
-const ABANDONED: Duration = Duration::from_secs(3600);
-
-/// Another process may have been faster.
-fn remove(path: &Path) {
-    let _ = unlinkat(AT_FDCWD, path, UnlinkatFlags::NoRemoveDir);
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::config::{Limit, Size};
+    use std::fs;
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
     fn kept_in(folder: &Path, files: u32, bytes: u64) -> Coredumps {
@@ -209,9 +256,12 @@ mod tests {
     }
 
     fn write(dumps: &Coredumps, name: &str, bytes: usize, age: u64) {
-        dumps.make_room(bytes as u64);
-        let path = dumps.folder.join(name);
-        dumps.write(&path, &vec![1; bytes]).unwrap();
+        dumps.folder.make_room(bytes as u64);
+        let path = dumps.folder.path.join(name);
+        dumps
+            .folder
+            .write(&path, &vec![1; bytes], Turn::Only)
+            .unwrap();
         let then = SystemTime::now() - Duration::from_secs(age);
         fs::File::options()
             .write(true)
@@ -244,14 +294,42 @@ mod tests {
     fn a_dump_is_for_its_owner_alone_and_replaces_none() {
         let dir = tempfile::tempdir().unwrap();
         let dumps = kept_in(&dir.path().join("made"), 3, 100);
-        assert_eq!(0o700, fs::metadata(&dumps.folder).unwrap().mode() & 0o777);
+        assert_eq!(
+            0o700,
+            fs::metadata(&dumps.folder.path).unwrap().mode() & 0o777
+        );
         let file = dumps.file("../a b", 7);
-        assert!(file.starts_with(&dumps.folder), "{file:?}");
-        dumps.write(&file, b"first").unwrap();
+        assert!(file.starts_with(&dumps.folder.path), "{file:?}");
+        dumps.folder.write(&file, b"first", Turn::Only).unwrap();
         assert_eq!(0o600, fs::metadata(&file).unwrap().mode() & 0o777);
-        assert!(dumps.write(&file, b"second").is_err());
+        assert!(dumps.folder.write(&file, b"second", Turn::Only).is_err());
         assert_eq!(b"first", &*fs::read(&file).unwrap());
-        assert_eq!(1, names(&dumps.folder).len());
+        assert_eq!(1, names(&dumps.folder.path).len());
+    }
+
+    #[test]
+    fn one_at_a_time_is_put_together_and_who_would_wait_is_counted() {
+        let dir = tempfile::tempdir().unwrap();
+        let dumps = kept_in(dir.path(), 3, 100).by_a_thread();
+        let turn = dumps.turn().unwrap();
+        assert!(dumps.turn().is_none() && dumps.turn().is_none());
+        assert_eq!(2, dumps.lost.load(Relaxed));
+        drop(turn);
+        assert!(dumps.turn().is_some());
+    }
+
+    #[test]
+    fn the_end_waits_for_threads_that_see_to_dumps() {
+        let dir = tempfile::tempdir().unwrap();
+        let dumps = kept_in(dir.path(), 3, 100).by_a_thread();
+        let By::Thread(writers) = &dumps.by else {
+            panic!("by a thread");
+        };
+        let writer = Writer::new(writers.clone());
+        dumps.wait(Some(Instant::now()));
+        let ended = thread::spawn(move || drop(writer));
+        dumps.wait(None);
+        ended.join().unwrap();
     }
 
     #[test]

@@ -459,6 +459,11 @@ impl Request {
         !self.bounds.has_fired(Outcome::Cut) && !self.client_gone.load(Relaxed)
     }
 
+    /// Ends the connection, whoever keeps its descriptor open.
+    pub(crate) fn abort(&self) {
+        self.connection.abort();
+    }
+
     /// Reads off what the client still sends, for at most `linger`.
     pub(crate) fn drain(&self, linger: Duration) {
         self.connection.drain(linger);

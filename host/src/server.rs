@@ -241,7 +241,10 @@ impl BaseServer {
         let room = turn.full.then_some(LOOK_FOR_ROOM);
         let due = turn.refusals.due();
         let tell = due.map(|due| due.saturating_duration_since(now));
-        let timeout = [timeout, pause, room, tell].into_iter().flatten().min();
+        let actions = self.concurrency.due();
+        let actions = actions.map(|due| due.saturating_duration_since(now));
+        let timeout = [timeout, pause, room, tell, actions];
+        let timeout = timeout.into_iter().flatten().min();
         if let Err(error) = poll::wait_any(watched, timeout) {
             self.pause(turn, &error);
             return false;

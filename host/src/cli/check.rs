@@ -15,7 +15,7 @@ use clap::Args;
 use super::HandlerArgs;
 use super::compile::CompileProcess;
 use super::log::{self, LogArgs};
-use crate::config::ServiceOptions;
+use crate::config::{CoredumpOptions, ServiceOptions};
 use crate::events;
 use crate::handler::Examined;
 use crate::harden::Harden;
@@ -59,7 +59,9 @@ struct Report<'a> {
 pub(super) fn main(args: CheckArgs) -> anyhow::Result<ExitCode> {
     log::start(&LogArgs::quiet());
     let input = args.input.as_deref().map(measure::input).transpose()?;
-    let capacity = args.handler.capacity(&ServiceOptions::default())?;
+    let capacity = args
+        .handler
+        .capacity(&ServiceOptions::default(), &CoredumpOptions::default())?;
     if let Some(warning) = &capacity.warning {
         events::warning(warning);
     }

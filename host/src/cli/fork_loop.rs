@@ -37,7 +37,7 @@ use super::log;
 use super::serve::ServeArgs;
 use super::this_program::take;
 use crate::address::ListenAddress;
-use crate::concurrency::{CUT, Concurrency, Counting, Fork, Process, Table};
+use crate::concurrency::{CUT, Concurrency, Counting, Fork, Process, Table, bound_data};
 use crate::coredump::Coredumps;
 use crate::handler::WasmHandler;
 use crate::harden::confine_forker;
@@ -128,7 +128,8 @@ const BUSY: Duration = Duration::from_secs(1);
 
 pub(super) fn main(mut args: ForkLoopArgs) -> anyhow::Result<ExitCode> {
     let [listener, code, table, channel] = args.inherited.descriptors().map(take);
-    let table = Table::open(table?).context("the table of requests cannot be mapped")?;
+    let dumping = args.serve.coredump.at_one_time() as usize;
+    let table = Table::open(table?, dumping).context("the table of requests cannot be mapped")?;
     let channel = Arc::new(channel?);
     setsockopt(
         &channel,
@@ -149,6 +150,7 @@ pub(super) fn main(mut args: ForkLoopArgs) -> anyhow::Result<ExitCode> {
     let serve = &args.serve;
     let mut loader = serve.handler.loader_without_cache(1).for_children();
     let coredumps = Coredumps::open(&serve.coredump)?;
+    let coredumps = coredumps.map(|kept| kept.by_children(table.clone()));
     loader.coredumps = coredumps.is_some();
     let compiled = Compiled::shared(code?).context("the compiled handler cannot be read")?;
     let handler = WasmHandler::link(&loader, &compiled).context("the handler cannot be linked")?;
@@ -192,12 +194,16 @@ pub(super) fn main(mut args: ForkLoopArgs) -> anyhow::Result<ExitCode> {
         control.waker().clone(),
         process,
         Arc::new(move |lost| losing.lost(&lost)),
+        serve.lifetime(),
     )?);
     let server = BaseServer::new(listener, service, fork.clone(), Arc::new(quota), control);
     obey(&server, &fork)?;
     // Where the system has none, each child takes some more page faults, and all else is the same.
     // SAFETY: this process has one thread.
     let _ = unsafe { huge_pages::move_program() };
+    if let Some(bytes) = serve.largest_data() {
+        bound_data(bytes).context("the memory of requests cannot be bounded (RLIMIT_DATA)")?;
+    }
     // What is open stays; nothing else is needed.
     let mut needs = needs_of_requests(&serve.handler.grants, &serve.coredump, &address);
     needs.calls.clone_from(&serve.harden.allow_call);

@@ -1,6 +1,7 @@
 //! `sandsock serve`: bind, load, accept, and end in good order.
 
 mod channel;
+mod children;
 mod in_process;
 mod loading;
 mod loop_process;
@@ -111,7 +112,7 @@ enum Ended {
 /// The loops of a service: in this process, or each in one of its own.
 enum Running {
     InProcess(InProcess),
-    Forking(Supervisor),
+    Forking(Box<Supervisor>),
 }
 
 impl ServeArgs {
@@ -233,7 +234,7 @@ pub(super) fn main(mut args: ServeArgs) -> anyhow::Result<ExitCode> {
     let coredumps = Coredumps::open(&args.coredump)?;
     let capacity = match sockets.is_connection {
         true => Capacity::of_one(),
-        false => args.handler.capacity(&args.service)?,
+        false => args.handler.capacity(&args.service, &args.coredump)?,
     };
     if let Some(folder) = &args.record.record {
         prepare_folder(folder)?;
@@ -283,14 +284,15 @@ pub(super) fn main(mut args: ServeArgs) -> anyhow::Result<ExitCode> {
             keeper.as_ref(),
             &sender,
         )?),
-        Loaded::Code(code) => Running::Forking(Supervisor::start(
+        Loaded::Code(code) => Running::Forking(Box::new(Supervisor::start(
             &args.handler,
-            in_flight,
+            args.table(in_flight)?,
+            args.lifetime(),
             sockets,
             code,
             keeper.clone(),
             sender,
-        )?),
+        )?)),
     };
     let reason = wait(&mut running, &messages, &loading, &name)?;
     let grace = args.service.shutdown_grace.into();
@@ -438,14 +440,14 @@ impl Running {
     fn next_due(&self) -> Option<Instant> {
         match self {
             Running::InProcess(_) => None,
-            Running::Forking(supervisor) => supervisor.next_start(),
+            Running::Forking(supervisor) => supervisor.next_due(),
         }
     }
 
     fn due(&mut self) -> anyhow::Result<()> {
         match self {
             Running::InProcess(_) => Ok(()),
-            Running::Forking(supervisor) => supervisor.start_due(),
+            Running::Forking(supervisor) => supervisor.due(),
         }
     }
 }

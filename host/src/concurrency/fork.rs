@@ -2,15 +2,15 @@
 //!
 //! A child has memory of its own, so whatever ends it ends one request: a crash is an event and a free
 //! slot. It acts on two signals: [`CUT`] ends its request, [`PARENT_DIED`] asks it to look whether
-//! anybody is left who would wait for it.
+//! anybody is left who would wait for it. A child that does not end itself is killed: see [`Lifetime`].
 
 mod child;
+mod lifetime;
 mod table;
+mod tasks;
 
-use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::sync::atomic::{AtomicBool, Ordering::AcqRel, Ordering::Acquire, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -32,7 +32,9 @@ use crate::poll::{self, Waker};
 use crate::request::{Request, lock};
 
 pub(crate) use child::CUT;
+pub(crate) use lifetime::{DUMPING, Lifetime, bound_data};
 pub(crate) use table::{Counting, Slot, Table};
+use tasks::Tasks;
 
 /// Serves each request in a child of its own.
 pub(crate) struct Fork {
@@ -40,6 +42,7 @@ pub(crate) struct Fork {
     children: Mutex<Vec<Child>>,
     process: Arc<Process>,
     lost: Arc<dyn Fn(Lost) + Send + Sync>,
+    lifetime: Lifetime,
     tasks: Tasks,
     /// Listeners, what wakes this process, and what shows it: no business of a child.
     not_for_children: Mutex<Vec<RawFd>>,
@@ -50,7 +53,7 @@ pub(crate) struct Fork {
     handlers: Vec<SigId>,
 }
 
-/// A request whose child ended without telling its event.
+/// A request whose child ended without telling its event, or had to be killed.
 #[derive(Clone, Debug)]
 pub(crate) struct Lost {
     /// The request's number.
@@ -63,6 +66,8 @@ pub(crate) struct Lost {
     pub(crate) outcome: Outcome,
     /// What ended the child.
     pub(crate) detail: String,
+    /// The child has told the request's event: only its end is news.
+    pub(crate) is_told: bool,
 }
 
 struct Child {
@@ -71,15 +76,27 @@ struct Child {
     id: u64,
     client_address: Endpoint,
     started: Instant,
+    /// When it is killed; `None` where it has no deadline, or was killed.
+    end: Option<Instant>,
+    is_overdue: bool,
+    /// It has been given the time that a core dump takes.
+    is_dumping: bool,
     is_cut: bool,
     /// It was stopped, and is killed for it: it holds a slot, and nobody knows for how long.
     stopped_by: Option<Signal>,
 }
 
+/// What is said of a child that was killed for its time.
+pub(crate) const DID_NOT_END: &str =
+    "its process did not end by itself soon after the deadline, and was killed";
+const CPU_TIME_IS_USED_UP: &str =
+    "its process took more CPU time than --cpu-limit and its report need, and was ended by SIGXCPU";
+
 impl Fork {
     /// Requests take slots of `table`, which other processes may take from, too, and are served by
     /// `process`; `lost` is told of those whose child was killed or crashed. Children that lose this
-    /// process go on as children of `supervisor`. `waker` wakes the loop when a child has ended.
+    /// process go on as children of `supervisor`. `waker` wakes the loop when a child has ended. A child that
+    /// outlives `lifetime` is killed.
     ///
     /// While it lives, [`CUT`], SIGUSR2 and SIGCHLD have handlers, beside those that the program may
     /// have.
@@ -93,6 +110,7 @@ impl Fork {
         waker: Arc<Waker>,
         process: Arc<Process>,
         lost: Arc<dyn Fn(Lost) + Send + Sync>,
+        lifetime: Lifetime,
     ) -> io::Result<Self> {
         let tasks = Tasks::open()?;
         tasks.check_single_threaded()?;
@@ -119,7 +137,11 @@ impl Fork {
             children: Mutex::default(),
             process,
             lost,
-            not_for_children: Mutex::new(vec![tasks.0.as_raw_fd(), waker.as_fd().as_raw_fd()]),
+            lifetime,
+            not_for_children: Mutex::new(vec![
+                tasks.as_fd().as_raw_fd(),
+                waker.as_fd().as_raw_fd(),
+            ]),
             tasks,
             child_changed,
             hurries: AtomicBool::new(false),
@@ -136,7 +158,10 @@ impl Fork {
         }
         let mut children = lock(&self.children);
         let look = WaitPidFlag::WEXITED | WaitPidFlag::WSTOPPED | WaitPidFlag::WNOHANG;
-        while let Ok(status) = waitid(Id::All, look | WaitPidFlag::WNOWAIT) {
+        // Where no child of ours is left there is nothing to look for, which spares a system call.
+        while !children.is_empty()
+            && let Ok(status) = waitid(Id::All, look | WaitPidFlag::WNOWAIT)
+        {
             let Some(pid) = status.pid() else {
                 return;
             };
@@ -179,22 +204,58 @@ impl Fork {
             Err(error) => format!("its process cannot be waited for: {error}"),
         };
         let child = children.swap_remove(index);
-        let how = child.slot.forbidden_call().unwrap_or(how);
-        if !child.slot.is_told() {
-            let outcome = match child.is_cut {
-                true => Outcome::Cut,
-                false => Outcome::HostError,
-            };
-            if child.is_cut {
-                child.slot.counters().cut.fetch_add(1, Relaxed);
+        let is_told = child.slot.is_told();
+        if is_told && !child.is_overdue {
+            return;
+        }
+        let (outcome, how) = match (child.slot.forbidden_call(), status) {
+            (Some(call), _) => (Outcome::HostError, call),
+            (None, Ok(WaitStatus::Signaled(_, Signal::SIGXCPU, _))) => {
+                (Outcome::CpuLimit, CPU_TIME_IS_USED_UP.to_owned())
             }
-            (self.lost)(Lost {
-                id: child.id,
-                client_address: child.client_address,
-                duration: child.started.elapsed(),
-                outcome,
-                detail: how,
-            });
+            (None, Ok(WaitStatus::Signaled(_, Signal::SIGKILL, _))) if child.is_overdue => {
+                (Outcome::Deadline, DID_NOT_END.to_owned())
+            }
+            (None, _) => (Outcome::HostError, how),
+        };
+        let outcome = match child.is_cut {
+            true => Outcome::Cut,
+            false => outcome,
+        };
+        if child.is_cut && !is_told {
+            child.slot.counters().cut.fetch_add(1, Relaxed);
+        }
+        (self.lost)(Lost {
+            id: child.id,
+            client_address: child.client_address,
+            duration: child.started.elapsed(),
+            outcome,
+            detail: how,
+            is_told,
+        });
+    }
+
+    /// Kills children that have outlived their time.
+    fn kill_overdue(&self) {
+        let mut children = lock(&self.children);
+        let Some(first) = children.iter().filter_map(|child| child.end).min() else {
+            return;
+        };
+        let now = Instant::now();
+        if now < first {
+            return;
+        }
+        for child in children.iter_mut() {
+            if child.end.is_some_and(|end| end <= now) {
+                if child.slot.is_dumping() && !std::mem::replace(&mut child.is_dumping, true) {
+                    child.end = now.checked_add(DUMPING);
+                    continue;
+                }
+                child.end = None;
+                child.is_overdue = true;
+                // It was not waited for, so that the number is its own.
+                let _ = kill(child.pid, Signal::SIGKILL);
+            }
         }
     }
 
@@ -208,19 +269,21 @@ impl Fork {
     fn wait(&self, grace: Duration, is_over: impl Fn() -> bool) -> bool {
         let end = Instant::now().checked_add(grace);
         loop {
-            self.collect_children();
+            self.service_actions();
             if lock(&self.children).is_empty() {
                 return true;
             }
-            if is_over() {
+            let now = Instant::now();
+            if is_over() || end.is_some_and(|end| end <= now) {
                 return false;
             }
-            let left = end.map(|end| end.saturating_duration_since(Instant::now()));
-            let woken = poll::wait(self.waker.as_fd(), PollFlags::POLLIN, left);
-            if !woken.unwrap_or(false) {
-                return false;
+            let next = [end, self.due()].into_iter().flatten().min();
+            let left = next.map(|next| next.saturating_duration_since(now));
+            match poll::wait(self.waker.as_fd(), PollFlags::POLLIN, left) {
+                Ok(true) => self.waker.reset(),
+                Ok(false) => {}
+                Err(_) => return false,
             }
-            self.waker.reset();
         }
     }
 
@@ -270,6 +333,9 @@ impl Concurrency for Fork {
             id: request.id(),
             client_address: request.client_address().clone(),
             started: request.started(),
+            end: self.lifetime.end(request.started()),
+            is_overdue: false,
+            is_dumping: false,
             is_cut: false,
             stopped_by: None,
         });
@@ -280,6 +346,12 @@ impl Concurrency for Fork {
 
     fn service_actions(&self) {
         self.collect_children();
+        self.kill_overdue();
+    }
+
+    fn due(&self) -> Option<Instant> {
+        let children = lock(&self.children);
+        children.iter().filter_map(|child| child.end).min()
     }
 
     fn count(&self) -> usize {
@@ -307,32 +379,6 @@ impl Drop for Fork {
     fn drop(&mut self) {
         for handler in self.handlers.drain(..) {
             low_level::unregister(handler);
-        }
-    }
-}
-
-/// The threads of this process, each a folder in `/proc/self/task` (proc_pid_task(5)). It stays open: no path
-/// has to be looked up for each request.
-struct Tasks(File);
-
-impl Tasks {
-    fn open() -> io::Result<Self> {
-        let mut options = File::options();
-        // Nothing is read there, which Landlock would refuse.
-        options.read(true).custom_flags(libc::O_PATH);
-        options.open("/proc/self/task").map(Tasks)
-    }
-
-    /// A forked child has one thread: whatever another one held in its parent, a lock of the allocator
-    /// among it, is held for ever.
-    fn check_single_threaded(&self) -> io::Result<()> {
-        // Each folder is one more link.
-        let links = self.0.metadata()?.nlink();
-        match links.saturating_sub(2) {
-            1 => Ok(()),
-            threads => Err(io::Error::other(format!(
-                "a process that forks must have one thread, this one has {threads}: start no thread before it (a `.wasm` is loaded for children), or use `threads`"
-            ))),
         }
     }
 }

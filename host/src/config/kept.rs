@@ -8,7 +8,7 @@ use std::str::FromStr;
 use clap::Args;
 
 use super::values::{bounded_size, positive_count};
-use super::{Limit, Size};
+use super::{Limit, Limits, Size};
 
 /// Which requests are recorded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -95,6 +95,22 @@ pub struct CoredumpOptions {
     /// What they may have together
     #[arg(long, value_name = "SIZE", default_value_t = Self::default().coredump_size, value_parser = bounded_size, requires = "coredump")]
     pub coredump_size: Limit<Size>,
+}
+
+impl CoredumpOptions {
+    /// Dumps that are put together at one time, each of an instance beside those of the requests in flight.
+    pub(crate) fn at_one_time(&self) -> u32 {
+        u32::from(self.coredump.is_some())
+    }
+
+    /// Bytes of the largest dump that is put together of a request with these limits; 0 where none is kept.
+    pub(crate) fn largest(&self, limits: &Limits) -> u64 {
+        let largest = self.coredump_size.get().map_or(u64::MAX, |size| size.0);
+        match self.coredump {
+            Some(_) => largest.min(limits.memory.unwrap_or(u64::MAX)),
+            None => 0,
+        }
+    }
 }
 
 impl Default for CoredumpOptions {

@@ -19,16 +19,38 @@ pub struct CoreDump {
 impl CoreDump {
     /// `None` where the engine was not asked to make one.
     pub(super) fn new(store: Store<Guest>, error: wasmtime::Error) -> Option<Self> {
-        error
+        let mut dump = error
             .is::<WasmCoreDump>()
-            .then_some(CoreDump { store, error })
+            .then_some(CoreDump { store, error })?;
+        // No code of it runs again, and its files and connections are no part of the dump.
+        dump.store.data_mut().close();
+        Some(dump)
     }
 
-    /// Bytes of its memories: the dump has what in them is not zero.
-    pub fn memory_size(&self) -> u64 {
-        let memories = self.dump().map(WasmCoreDump::memories).unwrap_or_default();
-        let sizes = memories.iter().map(|memory| memory.data_size(&self.store));
-        sizes.fold(0, |sum, size| sum.saturating_add(size as u64))
+    /// Bytes that the dump has at most, and what is needed to put it together beside them: of memories all that is in
+    /// them, of which zeros are left out; of globals, instances and modules their entries, and the tables in which the
+    /// engine looks them up.
+    pub fn size(&self) -> u64 {
+        let Some(dump) = self.dump() else {
+            return 0;
+        };
+        let memories = dump.memories().iter().map(|memory| {
+            let size = memory.data_size(&self.store) as u64;
+            size.saturating_add(size.div_ceil(CHUNK) * OF_A_CHUNK)
+        });
+        let names = dump.modules().iter().filter_map(|module| module.name());
+        let names = names.map(|name| name.len() as u64);
+        let entries = [
+            dump.modules().len(),
+            dump.instances().len(),
+            dump.globals().len(),
+            dump.frames().len(),
+        ];
+        let entries = entries.iter().map(|count| *count as u64 * OF_AN_ENTRY);
+        memories
+            .chain(names)
+            .chain(entries)
+            .fold(0, u64::saturating_add)
     }
 
     /// The dump's bytes; `name` is what tools show. `None` where the engine cannot put it together.
@@ -43,6 +65,13 @@ impl CoreDump {
         self.error.downcast_ref()
     }
 }
+
+/// The engine divides memories into pieces of so many bytes, each with a head of at most so many.
+const CHUNK: u64 = 4096;
+const OF_A_CHUNK: u64 = 16;
+
+/// A global, an instance, a module or a frame, in the dump and in the tables that are made for it, in bytes.
+const OF_AN_ENTRY: u64 = 128;
 
 impl fmt::Debug for CoreDump {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -287,7 +287,7 @@ impl Loader {
         let memory_limit = self.memory_limit.unwrap_or(u64::MAX);
         let engine = Engines::serving(
             &required,
-            self.instances,
+            self.pooled(),
             memory_limit,
             self.ticker,
             self.coredumps,
@@ -342,6 +342,13 @@ impl Loader {
         })
     }
 
+    /// Instances that the pool has room for. A thread puts a core dump together while another request has its place; a
+    /// child ends with its own.
+    fn pooled(&self) -> u32 {
+        let dumping = self.coredumps && self.ticker == Ticker::Thread;
+        self.instances.saturating_add(u32::from(dumping))
+    }
+
     /// What the pool has to have room for.
     pub(super) fn required(
         &self,
@@ -349,7 +356,7 @@ impl Loader {
         compiled: &Compiled,
     ) -> Result<ResourcesRequired, LoadError> {
         let required = required(compiling, compiled)?;
-        check_instances(self.instances, required.num_memories, required.num_tables)
+        check_instances(self.pooled(), required.num_memories, required.num_tables)
             .map_err(|problem| LoadError::NotServed(vec![problem]))?;
         Ok(required)
     }

@@ -226,6 +226,10 @@ pub(super) fn confine_forker(
         any(tell_of_death.map(|option| is(0, number(option))))?,
     );
     restrict_memory_and_descriptors(&mut rules)?;
+    // A child bounds its own CPU time, and without a privilege that it does not have can only lower that.
+    let own_cpu = all([is(0, 0), is(1, u64::from(libc::RLIMIT_CPU))])?;
+    let reading = any([masked(2, u64::MAX, 0)])?;
+    rules.insert(libc::SYS_prlimit64, [reading, own_cpu].concat());
     // A child takes one more filter.
     let filter = number(libc::SECCOMP_SET_MODE_FILTER as c_int);
     rules.insert(libc::SYS_seccomp, all([is(0, filter), is(1, 0)])?);

@@ -45,7 +45,8 @@ impl Capacity {
 }
 
 /// Raises the soft limit on descriptors to the hard one, and looks at what the system carries for a
-/// service with these grants.
+/// service with these grants, and with `dumping` instances beside those of its requests, of which core dumps are put
+/// together.
 ///
 /// # Errors
 ///
@@ -54,6 +55,7 @@ pub(crate) fn capacity(
     asked: Option<u32>,
     concurrency: ConcurrencyKind,
     grants: &Grants,
+    dumping: u32,
 ) -> Result<Capacity, String> {
     let descriptors = raise_descriptors();
     let limits = match concurrency {
@@ -65,7 +67,9 @@ pub(crate) fn capacity(
         return Ok(Capacity::of_one());
     }
     let wanted = asked.unwrap_or(concurrency.default_max_in_flight());
-    match limits.into_iter().min() {
+    let limits = limits.into_iter();
+    let limits = limits.map(|(most, limit)| (most.saturating_sub(u64::from(dumping)), limit));
+    match limits.min() {
         Some((most, limit)) if u64::from(wanted) > most => {
             if asked.is_some() {
                 return Err(format!(

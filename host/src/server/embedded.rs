@@ -12,7 +12,7 @@ use super::listener::{BindOptions, Listener};
 use super::service::Service;
 use super::{BaseServer, DefaultHooks, ServerHooks};
 use crate::address::{AddressError, ListenAddress};
-use crate::concurrency::{Concurrency, Fork, Process, Serial, Table, Threads};
+use crate::concurrency::{Concurrency, Fork, Lifetime, Process, Serial, Table, Threads};
 use crate::config::{ConcurrencyKind, Limits, ServiceOptions};
 use crate::handler::RequestHandler;
 
@@ -43,7 +43,9 @@ pub struct ServerOptions {
     pub block_on_close: bool,
     /// See [`ServerOptions::block_on_close`]. Python waits without a limit.
     pub shutdown_grace: Duration,
-    /// What bounds each request. A `.wasm` has no more memory than it was loaded with, either.
+    /// What bounds each request. A `.wasm` has no more memory than it was loaded with, either. With
+    /// [`ConcurrencyKind::Fork`] a child that is there 3 s after the deadline and `linger` is killed, and one that
+    /// takes over a second more than the CPU limit is ended, whatever its handler is.
     pub limits: Limits,
     /// How long what a client still sends is read off after the reply, so that it arrives.
     pub linger: Duration,
@@ -390,11 +392,12 @@ impl Server {
             ConcurrencyKind::Serial => Arc::new(Serial::new(process)),
             ConcurrencyKind::Threads => Arc::new(Threads::new(max, process)),
             ConcurrencyKind::Fork => Arc::new(Fork::new(
-                Table::create(max)?,
+                Table::create(max, 0)?,
                 None,
                 self.control.waker().clone(),
                 process,
                 Arc::new(move |lost| losing.lost(&lost)),
+                Lifetime::new(&self.options.limits, self.options.linger, 0),
             )?),
         })
     }

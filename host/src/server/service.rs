@@ -4,7 +4,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::ServerHooks;
 use super::listener::Accepted;
@@ -131,10 +131,11 @@ impl Service {
             .coredumps
             .as_ref()
             .zip(coredump)
-            .filter(|_| ended.outcome != Outcome::Cut);
+            .filter(|_| ended.outcome != Outcome::Cut)
+            .and_then(|(folder, dump)| Some((folder, folder.turn()?, dump)));
         ended.coredump = dumped
             .as_ref()
-            .map(|(folder, _)| folder.file(&self.name, request.id()));
+            .map(|(folder, _, _)| folder.file(&self.name, request.id()));
         // Whoever sees the connection close finds the event in the log.
         let recorder = self.recorder.as_ref();
         let record = recorder.and_then(|r| r.name(&self.name, &request, ended.outcome));
@@ -150,12 +151,20 @@ impl Service {
             let digest = handler.digest();
             recorder.keep(record, digest, &request, &ended);
         }
-        // The client has its reply, and its end: nobody waits for the dump.
-        if let (Some((folder, dump)), Some(file)) = (dumped, &ended.coredump) {
-            folder.keep(dump, file);
+        // The client has its reply, and its end: nobody waits for the dump, which keeps the descriptor open.
+        if let (Some((folder, turn, dump)), Some(file)) = (dumped, &ended.coredump) {
+            request.abort();
+            folder.keep(turn, dump, file);
         }
         close_request(request);
         ended
+    }
+
+    /// Waits until no core dump is being put together, at most until `end`.
+    pub(crate) fn wait_for_coredumps(&self, end: Option<Instant>) {
+        if let Some(coredumps) = &self.coredumps {
+            coredumps.wait(end);
+        }
     }
 
     /// No thread or process was to be had for a request: its connection is closed.
@@ -182,8 +191,13 @@ impl Service {
         }
     }
 
-    /// The event of a request whose process has ended without telling it.
+    /// The event of a request whose process has ended without telling it, or a warning of one that told it and did
+    /// not end.
     pub(crate) fn lost(&self, lost: &Lost) {
+        if lost.is_told {
+            events::warning(&format!("request {} had ended: {}", lost.id, lost.detail));
+            return;
+        }
         events::request(&RequestEnded {
             service: &self.name,
             id: lost.id,

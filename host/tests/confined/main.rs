@@ -5,6 +5,7 @@
 #[allow(dead_code, reason = "the program's tests use all of it")]
 mod client;
 mod escapes;
+mod hangs;
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
@@ -25,12 +26,20 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 #[expect(unsafe_code, reason = "each test is a forked process")]
 fn main() {
-    let tests: [(&str, fn()); 10] = [
+    let tests: [(&str, fn()); 12] = [
         ("who_gave_up_nothing_may", who_gave_up_nothing_may),
         ("a_forked_child_is_ended", a_forked_child_is_ended),
         (
             "a_forked_child_reads_what_was_granted",
             a_forked_child_reads_what_was_granted,
+        ),
+        (
+            "a_child_that_hangs_is_killed_and_the_next_client_served",
+            hangs::a_child_that_hangs_is_killed_and_the_next_client_served,
+        ),
+        (
+            "a_child_that_computes_for_ever_is_ended_by_the_system",
+            hangs::a_child_that_computes_for_ever_is_ended_by_the_system,
         ),
         ("a_program_is_refused", a_program_is_refused),
         ("a_program_makes_a_call_that_was_asked_for", || {

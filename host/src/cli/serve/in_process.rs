@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use sd_notify::NotifyState;
@@ -47,7 +47,7 @@ impl InProcess {
             args.service.linger.into(),
             Arc::new(DefaultHooks),
         );
-        let coredumps = Coredumps::open(&args.coredump)?;
+        let coredumps = Coredumps::open(&args.coredump)?.map(Coredumps::by_a_thread);
         let service = service.admitting(&args.admission);
         let service = Arc::new(service.recorded_by(recorder).keeping(coredumps));
         let serving = service.clone();
@@ -123,7 +123,9 @@ impl InProcess {
         for handle in &self.shutdown {
             handle.request();
         }
+        let end = Instant::now().checked_add(grace);
         let cut = self.concurrency.close(grace);
+        self.service.wait_for_coredumps(end);
         // A loop that does not end serves a request that cannot be ended; the process ends it.
         if self.concurrency.count() == 0 {
             for handle in self.loops {

@@ -30,7 +30,7 @@ use crate::cli::HandlerArgs;
 use crate::cli::fork_loop::{Inherited, STOP, grant_arguments, ignore_signals};
 use crate::cli::log;
 use crate::cli::this_program::this_program;
-use crate::concurrency::{CUT, Table};
+use crate::concurrency::{CUT, Lifetime, Table};
 use crate::events;
 use crate::recording::Keeper;
 use crate::server::Listener;
@@ -72,7 +72,8 @@ struct Listening {
 impl Supervisor {
     pub(super) fn start(
         service: &HandlerArgs,
-        in_flight: u32,
+        table: Arc<Table>,
+        lifetime: Lifetime,
         sockets: Sockets,
         handler: Shared,
         keeper: Option<Arc<Keeper>>,
@@ -80,8 +81,6 @@ impl Supervisor {
     ) -> anyhow::Result<Self> {
         // Children whose loop dies become ours.
         set_child_subreaper(true)?;
-        let table = Table::create(in_flight as usize)
-            .context("there is no memory for the table of requests")?;
         let listeners = sockets.listeners.into_iter().map(|listener| Listening {
             listener,
             is_told: false,
@@ -90,7 +89,7 @@ impl Supervisor {
         });
         let name = service.service_name();
         let mut supervisor = Supervisor {
-            orphans: Orphans::new(&name),
+            orphans: Orphans::new(&name, lifetime),
             service: name,
             inherit_env: service.grants.inherit_env.clone(),
             listeners: listeners.collect(),
@@ -266,14 +265,15 @@ impl Supervisor {
         Ok((self.is_used_up && !self.is_serving()).then_some(Reason::Quota))
     }
 
-    /// When the next process is to be started again.
-    pub(super) fn next_start(&self) -> Option<Instant> {
+    /// When the next process is to be started again, or killed.
+    pub(super) fn next_due(&self) -> Option<Instant> {
         let starts = self.listeners.iter().map(|listener| listener.next_start);
-        starts.flatten().min()
+        starts.chain([self.orphans.due()]).flatten().min()
     }
 
-    /// Starts again what is due.
-    pub(super) fn start_due(&mut self) -> anyhow::Result<()> {
+    /// Starts again, and kills, what is due.
+    pub(super) fn due(&mut self) -> anyhow::Result<()> {
+        self.orphans.kill_overdue();
         let now = Instant::now();
         for serves in 0..self.listeners.len() {
             let listener = &mut self.listeners[serves];
@@ -338,14 +338,14 @@ impl Supervisor {
         loop {
             self.collect_loops();
             self.orphans.collect();
-            if !self.is_serving() {
+            self.orphans.kill_overdue();
+            if !self.is_serving() || end.is_some_and(|end| end <= Instant::now()) {
                 return;
             }
             // Whatever the message is: that a process has ended is among them, and a second signal to
             // stop is seen to elsewhere.
-            match end {
-                Some(end) if end <= Instant::now() => return,
-                Some(end) => drop(receive_until(messages, end)),
+            match [end, self.orphans.due()].into_iter().flatten().min() {
+                Some(next) => drop(receive_until(messages, next)),
                 None => drop(messages.recv()),
             }
         }

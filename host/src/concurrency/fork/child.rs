@@ -107,7 +107,7 @@ impl Fork {
             unsafe { libc::close(listener) };
         }
         harden::VIOLATION.store(ptr::from_ref(slot.violation()).cast_mut(), Relaxed);
-        if harden::confine_child(pid).is_err() {
+        if harden::confine_child(pid).is_err() || self.lifetime.bound_cpu().is_err() {
             exit(1);
         }
         let mut told = |outcome| {

@@ -33,6 +33,10 @@ pub(crate) struct Counters {
     pub(crate) cut: AtomicU32,
     /// Lines of the log that could not be handed over.
     pub(crate) lines_lost: AtomicU64,
+    /// Core dumps that were not put together, since another one was.
+    pub(crate) dumps_lost: AtomicU64,
+    /// The entry whose child puts a core dump together, and 1; 0 for none.
+    dumping: AtomicU32,
 }
 
 /// Counters of this process alone, or of all that share a table.
@@ -75,10 +79,19 @@ struct Entry {
 /// No source is this one.
 const NO_SOURCE: u64 = u64::MAX;
 
-/// No request has the entry; one is being served; its event was told.
+/// No request has the entry; one is being served; its event was told; its connection has ended, and its child puts a
+/// core dump together.
 const FREE: u32 = 0;
 const RUNNING: u32 = 1;
 const TOLD: u32 = 2;
+const DUMPING: u32 = 3;
+
+impl Entry {
+    /// Whether it counts as a request in flight.
+    fn is_in_flight(&self) -> bool {
+        ![FREE, DUMPING].contains(&self.state.load(SeqCst))
+    }
+}
 
 /// The shared memory.
 pub(crate) struct Table {
@@ -86,6 +99,10 @@ pub(crate) struct Table {
     start: NonNull<Counters>,
     entries: NonNull<Entry>,
     max: usize,
+    /// Requests that may be in flight: fewer than there are entries where one more child may put a core dump together.
+    max_in_flight: usize,
+    /// The process that has mapped it, and takes entries: asked for once, and not for each request.
+    process: i32,
 }
 
 // SAFETY: what the pointers lead to are atomics, and it stays mapped for as long as the value lives.
@@ -97,12 +114,13 @@ unsafe impl Sync for Table {}
 const ENTRIES: usize = 64;
 
 impl Table {
-    /// Room for `max` requests at one time.
+    /// Room for `max_in_flight` requests at one time, and for `spare` children that put core dumps together.
     ///
     /// # Errors
     ///
     /// The system has no memory or no descriptor left.
-    pub(crate) fn create(max: usize) -> io::Result<Arc<Self>> {
+    pub(crate) fn create(max_in_flight: usize, spare: usize) -> io::Result<Arc<Self>> {
+        let max = max_in_flight.saturating_add(spare);
         let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
         let file = File::from(memfd_create(c"sandsock-table", flags)?);
         file.set_len(length(max).get() as u64)?;
@@ -110,7 +128,7 @@ impl Table {
         let seals = SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SEAL;
         fcntl(&file, FcntlArg::F_ADD_SEALS(seals))?;
         // Zeros are counters at their start and free entries.
-        Table::map(file.into(), max)
+        Table::map(file.into(), max, spare)
     }
 
     /// The table that another process has made.
@@ -118,16 +136,16 @@ impl Table {
     /// # Errors
     ///
     /// It is not one, or cannot be mapped.
-    pub(crate) fn open(memory: OwnedFd) -> io::Result<Arc<Self>> {
+    pub(crate) fn open(memory: OwnedFd, spare: usize) -> io::Result<Arc<Self>> {
         let file = File::from(memory);
         let length = usize::try_from(file.metadata()?.len()).unwrap_or(0);
         let entries = length
             .checked_sub(ENTRIES)
             .ok_or(io::ErrorKind::InvalidData)?;
-        Table::map(file.into(), entries / size_of::<Entry>())
+        Table::map(file.into(), entries / size_of::<Entry>(), spare)
     }
 
-    fn map(memory: OwnedFd, max: usize) -> io::Result<Arc<Self>> {
+    fn map(memory: OwnedFd, max: usize, spare: usize) -> io::Result<Arc<Self>> {
         const { assert!(size_of::<Counters>() <= ENTRIES) };
         let access = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
         // SAFETY: a new mapping at a place of the kernel's choice, as long as the file.
@@ -139,6 +157,8 @@ impl Table {
             start: start.cast(),
             entries: entries.cast(),
             max,
+            max_in_flight: max.saturating_sub(spare),
+            process: nix::unistd::getpid().as_raw(),
         }))
     }
 
@@ -155,8 +175,8 @@ impl Table {
 
     /// Requests that are being served.
     pub(crate) fn count(&self) -> usize {
-        let taken = |entry: &&Entry| entry.state.load(Acquire) != FREE;
-        self.entries().iter().filter(taken).count()
+        let in_flight = |entry: &&Entry| entry.is_in_flight();
+        self.entries().iter().filter(in_flight).count()
     }
 
     /// An entry for a request of this process.
@@ -164,20 +184,59 @@ impl Table {
         let index = self.entries().iter().position(|entry| {
             entry
                 .state
-                .compare_exchange(FREE, RUNNING, AcqRel, Relaxed)
+                .compare_exchange(FREE, RUNNING, SeqCst, Relaxed)
                 .is_ok()
         })?;
         let slot = Slot {
             table: self.clone(),
             index,
         };
+        // Counted after it was taken: of two processes at once none overlooks the other.
+        if self.max_in_flight < self.max && self.count() > self.max_in_flight {
+            return None;
+        }
         slot.entry().pid.store(0, Relaxed);
         slot.entry().source.store(NO_SOURCE, Relaxed);
         slot.entry().violation.store(0, Relaxed);
-        slot.entry()
-            .parent
-            .store(nix::unistd::getpid().as_raw(), Release);
+        slot.entry().parent.store(self.process, Release);
         Some(slot)
+    }
+
+    /// Whether the child of this number may put a core dump together: one at a time may. It gives its turn back with
+    /// its slot, whatever ends it.
+    pub(crate) fn take_turn(&self, pid: u32) -> bool {
+        let turn = &self.counters().dumping;
+        self.entry_of(pid).is_some_and(|(index, _)| {
+            let index = u32::try_from(index + 1).unwrap_or(u32::MAX);
+            turn.compare_exchange(0, index, AcqRel, Relaxed).is_ok()
+        })
+    }
+
+    /// Another child may put one together, while this one ends.
+    pub(crate) fn give_turn_back(&self, pid: u32) {
+        if let Some((index, _)) = self.entry_of(pid) {
+            self.end_turn(index);
+        }
+    }
+
+    fn end_turn(&self, index: usize) {
+        let turn = u32::try_from(index + 1).unwrap_or(u32::MAX);
+        // Where it is another one's that fails.
+        let _ = (self.counters().dumping).compare_exchange(turn, 0, AcqRel, Relaxed);
+    }
+
+    /// The connection of this child has ended, and what is left is its core dump: it is in nobody's way.
+    pub(crate) fn set_dumping(&self, pid: u32) {
+        if let Some((_, entry)) = self.entry_of(pid) {
+            entry.state.store(DUMPING, Release);
+        }
+    }
+
+    fn entry_of(&self, pid: u32) -> Option<(usize, &Entry)> {
+        let pid = pid.cast_signed();
+        let mut entries = self.entries().iter().enumerate();
+        entries
+            .find(|(_, entry)| entry.state.load(Acquire) != FREE && entry.pid.load(Acquire) == pid)
     }
 
     /// Takes over the children of a process that has ended: their slots, processes and requests. What
@@ -231,9 +290,8 @@ impl Slot {
     pub(crate) fn count_for(&self, source: Source, max: u32) -> bool {
         // Said before it is looked at: of two processes at once none overlooks the other.
         self.entry().source.store(source.to_bits(), SeqCst);
-        let is_theirs = |entry: &&Entry| {
-            entry.state.load(SeqCst) != FREE && entry.source.load(SeqCst) == source.to_bits()
-        };
+        let is_theirs =
+            |entry: &&Entry| entry.is_in_flight() && entry.source.load(SeqCst) == source.to_bits();
         let count = self.table.entries().iter().filter(is_theirs).count();
         let has_room = u32::try_from(count).is_ok_and(|count| count <= max);
         if !has_room {
@@ -272,7 +330,12 @@ impl Slot {
     }
 
     pub(crate) fn is_told(&self) -> bool {
-        self.entry().state.load(Acquire) == TOLD
+        [TOLD, DUMPING].contains(&self.entry().state.load(Acquire))
+    }
+
+    /// Whether its child puts a core dump together, and does nothing else any more.
+    pub(crate) fn is_dumping(&self) -> bool {
+        self.entry().state.load(Acquire) == DUMPING
     }
 
     pub(crate) fn counters(&self) -> &Counters {
@@ -282,53 +345,10 @@ impl Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
+        self.table.end_turn(self.index);
         self.entry().state.store(FREE, Release);
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_table_is_the_same_for_whoever_maps_it() {
-        let ours = Table::create(2).unwrap();
-        let theirs = Table::open(ours.as_fd().try_clone_to_owned().unwrap()).unwrap();
-        let first = ours.reserve().unwrap();
-        let second = theirs.reserve().unwrap();
-        assert!(ours.reserve().is_none() && theirs.reserve().is_none());
-        second.set_told();
-        drop(first);
-        assert_eq!(1, ours.count());
-        assert!(theirs.reserve().is_some());
-        theirs.counters().ids.store(7, Relaxed);
-        assert_eq!(7, ours.counters().ids.load(Relaxed));
-    }
-
-    #[test]
-    fn its_length_is_settled() {
-        let table = Table::create(2).unwrap();
-        let file = File::from(table.as_fd().try_clone_to_owned().unwrap());
-        for length in [0, 1, 1 << 20] {
-            let error = file.set_len(length).unwrap_err();
-            assert_eq!(error.raw_os_error(), Some(nix::libc::EPERM), "{length}");
-        }
-        assert_eq!(0, table.count());
-    }
-
-    #[test]
-    fn orphans_keep_their_slots_and_what_was_never_forked_gives_its_own_back() {
-        let table = Table::create(3).unwrap();
-        let me = nix::unistd::getpid().as_raw();
-        let forked = table.reserve().unwrap();
-        forked.attach(5);
-        forked.set_pid(4711);
-        // Their process has ended without giving anything back.
-        std::mem::forget((forked, table.reserve().unwrap()));
-        let orphans = table.orphans_of(me);
-        assert_eq!((4711, 5), (orphans[0].0, orphans[0].1));
-        assert_eq!((1, 1), (orphans.len(), table.count()));
-        drop(orphans);
-        assert_eq!(0, table.count());
-    }
-}
+mod tests;
