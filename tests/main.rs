@@ -34,6 +34,7 @@ mod handed_over;
 mod handlers;
 mod hardening;
 mod harness;
+mod host_calls;
 mod hostile;
 mod hostile_clients;
 mod idle_timeout;

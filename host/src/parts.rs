@@ -1,4 +1,5 @@
-//! What of a request's way no program can reach, for `benches/parts.rs`. Only with the feature `parts`.
+//! What of a request's way no program can reach, for `benches/parts.rs` and the fuzz targets. Only with the feature
+//! `parts`.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use crate::concurrency::{Concurrency, Permit, Process, Threads};
 use crate::config::{AdmissionOptions, Limit, Limits};
 use crate::poll::Waker;
 use crate::request::{InMemory, Request};
+use crate::sandbox::symbols::{self, Symbols};
 
 /// The way of a request from the loop to the thread that serves it, without a loop, and with nothing to serve.
 pub struct ToThread {
@@ -74,5 +76,28 @@ impl ToThread {
         permit.attach(&request);
         let handed_over = self.threads.process_request(permit, request);
         handed_over.is_ok() && self.served.recv().is_ok()
+    }
+}
+
+/// The tables that a handler's names and debug information come to, and what a trap finds there.
+#[derive(Debug)]
+pub struct SymbolTables {
+    /// Bytes of the longer one.
+    pub length: usize,
+    /// The most functions that stand for one of the places.
+    pub functions: usize,
+}
+
+/// Reads them as the process does that compiles, and looks places up as a trap does.
+pub fn symbol_tables(wasm: &[u8], places: impl Iterator<Item = u32> + Clone) -> SymbolTables {
+    let tables = [symbols::names_only(wasm), symbols::lines(wasm, true)];
+    let length = tables.iter().map(Vec::len).max().unwrap_or(0);
+    let functions = tables.map(|table| {
+        let symbols = Symbols::new(table);
+        places.clone().map(|place| symbols.count(place)).max()
+    });
+    SymbolTables {
+        length,
+        functions: functions.into_iter().flatten().max().unwrap_or(0),
     }
 }

@@ -235,6 +235,13 @@ impl Process {
         kib("Pss_Anon:") + kib("Pss_Shmem:")
     }
 
+    /// The most memory that it has had, in KiB (proc_pid_status(5), `VmHWM`).
+    pub(crate) fn peak_kib(self) -> u64 {
+        let peak = self.status("VmHWM");
+        let number = peak.split_whitespace().next();
+        number.and_then(|kib| kib.parse().ok()).expect("a number")
+    }
+
     /// The CPU time that it has used, user and system.
     pub(crate) fn cpu_time(self) -> Duration {
         // proc_pid_stat(5): the name in parentheses may hold blanks; utime and stime are fields 14 and

@@ -36,8 +36,10 @@ pub(crate) fn fuzz(wanted: Option<&str>, minutes: f64, sanitizer: &str) -> Resul
     for name in wanted {
         let corpus = folder.join("corpus").join(name);
         fs::create_dir_all(&corpus).with_context(|| format!("cannot make {}", corpus.display()))?;
-        if name == "mutate" {
-            add_handlers(&corpus)?;
+        match name.as_str() {
+            "mutate" => add_handlers(&corpus)?,
+            "symbols" => add_lines(&corpus)?,
+            _ => {}
         }
         let mut command = cargo_fuzz("run", sanitizer);
         command
@@ -49,8 +51,10 @@ pub(crate) fn fuzz(wanted: Option<&str>, minutes: f64, sanitizer: &str) -> Resul
             .arg(format!("-max_total_time={}", (minutes * 60.0).ceil()))
             // An input that takes seconds is a finding, and so is memory that grows from one to the next.
             .args(["-timeout=20", "-rss_limit_mb=3000", "-print_final_stats=1"]);
-        if name == "mutate" {
-            command.arg("-max_len=200000");
+        match name.as_str() {
+            "mutate" => drop(command.arg("-max_len=200000")),
+            "symbols" => drop(command.arg("-max_len=2200000")),
+            _ => {}
         }
         run(&mut command)?;
     }
@@ -71,6 +75,18 @@ fn add_handlers(corpus: &Path) -> Result<()> {
             let copy = corpus.join(name).with_extension("wasm");
             fs::copy(&built, &copy).with_context(|| format!("cannot make {}", copy.display()))?;
         }
+    }
+    Ok(())
+}
+
+/// A real handler with debug information to begin with, where it was built.
+fn add_lines(corpus: &Path) -> Result<()> {
+    let built = crate::layout::handler("weekday")?;
+    if built.exists() {
+        // The target takes what begins so as a file.
+        let input = [vec![0; 4], fs::read(&built)?].concat();
+        let copy = corpus.join("weekday");
+        fs::write(&copy, input).with_context(|| format!("cannot make {}", copy.display()))?;
     }
     Ok(())
 }

@@ -26,7 +26,7 @@ struct Line {
 }
 
 /// Options that take a value.
-const OPTIONS: [&str; 26] = [
+const OPTIONS: [&str; 27] = [
     "--deadline",
     "--idle-timeout",
     "--cpu-limit",
@@ -50,6 +50,7 @@ const OPTIONS: [&str; 26] = [
     "--rate-per-source",
     "--max-per-source",
     "--max-amplification",
+    "--deny-source-ports",
     "--env",
     "--dir",
     "--allow-connect",
@@ -88,7 +89,13 @@ fuzz_target!(|input: (u8, &str)| {
     };
     let again = parse(option, &shown).expect("what it shows");
     assert_eq!(again.limits.deadline, line.limits.deadline, "{shown}");
-    assert_eq!(again.limits.memory_limit, line.limits.memory_limit, "{shown}");
-    assert_eq!(again.load.compile_memory, line.load.compile_memory, "{shown}");
+    assert_eq!(
+        again.limits.memory_limit, line.limits.memory_limit,
+        "{shown}"
+    );
+    assert_eq!(
+        again.load.compile_memory, line.load.compile_memory,
+        "{shown}"
+    );
     assert_eq!(again.service.linger, line.service.linger, "{shown}");
 });

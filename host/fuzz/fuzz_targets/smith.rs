@@ -11,9 +11,8 @@ use sandsock::config::Grants;
 use sandsock_fuzz::{imports, load, serve};
 use wasm_smith::{Config, Module};
 
-static OFFERED: LazyLock<Vec<u8>> = LazyLock::new(|| {
-    wat::parse_str(format!("(module {})", imports())).expect("a module")
-});
+static OFFERED: LazyLock<Vec<u8>> =
+    LazyLock::new(|| wat::parse_str(format!("(module {})", imports())).expect("a module"));
 
 static REQUIRED: LazyLock<Vec<u8>> = LazyLock::new(|| {
     let source = r#"(module (func (export "handle")) (func (export "setup")) (memory (export "memory") 1 4))"#;

@@ -26,6 +26,12 @@ impl Symbols {
         Symbols(Table(table))
     }
 
+    /// How many functions stand for one place in the file.
+    #[cfg(feature = "parts")]
+    pub(crate) fn count(&self, place: u32) -> usize {
+        self.0.frames(place).count()
+    }
+
     /// What stands for one frame: its function, after those that the compiler has put into it.
     pub(crate) fn functions(&self, frame: &FrameInfo) -> impl Iterator<Item = Function<'_>> {
         let number = frame.func_index();
