@@ -41,8 +41,7 @@ fn events(server: &Server, name: &str) -> Vec<Value> {
 /// The system call that takes a request.
 fn taking(transport: Transport) -> &'static str {
     match transport {
-        Transport::Udp => "recvmsg",
-        Transport::Unixgram => "recvfrom",
+        Transport::Udp | Transport::Unixgram => "recvmsg",
         _ => "accept4",
     }
 }

@@ -11,8 +11,8 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
 
 use rustix::fs::{
-    AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, Timespec, Timestamps, fstat, openat2,
-    utimensat,
+    AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, Timespec, Timestamps, fstat, openat,
+    openat2, utimensat,
 };
 use rustix::io::Errno;
 use wasmtime_wasi::filesystem::{self, Descriptor, Dir, OpenMode};
@@ -112,6 +112,17 @@ pub(super) fn set_times(folder: &Dir, path: &str, times: &[Timespec; 2]) -> io::
     // proc_pid_fd(5): utimensat(2) takes no descriptor of this kind by itself.
     let path = format!("/proc/self/fd/{}", found.as_raw_fd());
     Ok(utimensat(CWD, path, &times, AtFlags::empty())?)
+}
+
+/// `/dev`, only to open names beneath it.
+///
+/// # Errors
+///
+/// What the system says.
+pub(super) fn devices() -> io::Result<Arc<File>> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let opened = openat(CWD, "/dev", flags, Mode::empty())?;
+    Ok(Arc::new(File::from(opened)))
 }
 
 /// How often a path is looked up again that was renamed meanwhile (openat2(2), `EAGAIN`), as wasmtime-wasi does it. A file

@@ -16,6 +16,7 @@ use wasmtime_wasi::{FsPerms, HostWallClock, WasiCtxBuilder, WasiView};
 
 use super::network::Reachable;
 use super::open_files::OPEN_FILES;
+use super::opening;
 use super::random::SystemRandom;
 use super::recorded_files::{self, Place};
 use super::snapshot::Surroundings;
@@ -171,7 +172,9 @@ impl WasiGrants {
         }
         let devices = match folders.is_empty() {
             true => None,
-            false => Some(devices().map_err(|error| format!("--dir needs /dev: {error}"))?),
+            false => {
+                Some(opening::devices().map_err(|error| format!("--dir needs /dev: {error}"))?)
+            }
         };
         let mut args = vec![program.to_owned()];
         args.extend(grants.args.iter().cloned());
@@ -277,14 +280,8 @@ impl WasiGrants {
             })
     }
 
-    /// `/dev`.
-    ///
-    /// # Errors
-    ///
-    /// No folder is granted.
-    pub(super) fn devices(&self) -> wasmtime::Result<Arc<File>> {
-        let devices = self.devices.clone();
-        devices.ok_or_else(|| wasmtime::Error::msg("no folder is granted"))
+    pub(super) fn devices(&self) -> Option<Arc<File>> {
+        self.devices.clone()
     }
 
     pub(super) fn has_folders(&self) -> bool {
@@ -337,15 +334,6 @@ impl WasiGrants {
         builder.envs(&self.env);
         builder
     }
-}
-
-/// Only to open names beneath it.
-fn devices() -> io::Result<Arc<File>> {
-    let mut options = OpenOptions::new();
-    options
-        .read(true)
-        .custom_flags(libc::O_PATH | libc::O_DIRECTORY);
-    Ok(Arc::new(options.open("/dev")?))
 }
 
 fn seed(request: &Arc<Request>) -> u128 {

@@ -134,9 +134,10 @@ impl Guest {
             }
             Err(error) => return Ok(Err(errno_of_system(error))),
         };
-        let (stand_in, name) = match &opened {
-            Descriptor::Dir(opened) => (opened.dir.clone(), &b"."[..]),
-            Descriptor::File(_) => (self.grants.devices()?, &b"null"[..]),
+        let (stand_in, name) = match (&opened, self.grants.devices()) {
+            (Descriptor::Dir(opened), _) => (opened.dir.clone(), &b"."[..]),
+            (Descriptor::File(_), Some(devices)) => (devices, &b"null"[..]),
+            (Descriptor::File(_), None) => return Ok(Err(errno::IO)),
         };
         let read = Open {
             oflags: 0,
