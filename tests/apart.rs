@@ -4,6 +4,7 @@ use crate::harness::{Serve, handler};
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
+use std::process::Command;
 use tempfile::TempDir;
 
 /// Folders of a service, each of its own, and a handler.
@@ -67,4 +68,45 @@ fn grants_that_lie_apart_are_served() {
     let dir = service();
     let server = serve(dir.path(), &["data", "data/public:rw", "app", "sockets"]).start();
     assert_eq!(server.ask("hello"), b"hello");
+}
+
+#[test]
+fn what_is_mounted_in_a_granted_folder_is_granted_too() {
+    let dir = service();
+    let path = |path: &str| dir.path().join(path).display().to_string();
+    let mounted = |from: &str, at: &str| {
+        let script = r#"mount --bind "$0" "$1" && shift && exec "$@""#;
+        [
+            "unshare",
+            "--mount",
+            "sh",
+            "-c",
+            script,
+            &path(from),
+            &path(at),
+        ]
+        .map(String::from)
+    };
+    let mounts = Command::new("unshare").args(["--mount", "true"]).status();
+    if !mounts.is_ok_and(|status| status.success()) {
+        println!("skipped: to mount is for root");
+        return;
+    }
+    for (from, said) in [
+        ("cache", "--cache"),
+        ("records", "--record"),
+        ("dumps", "--coredump"),
+        ("app", "the handler's file"),
+        ("sockets", "the socket"),
+    ] {
+        let wrapper = mounted(from, "data/public");
+        let ended = serve(dir.path(), &["data:rw"])
+            .through(&wrapper)
+            .run_to_end();
+        assert_ne!(ended.code, 0, "{from}");
+        assert!(ended.stderr.contains(said), "{from}: {}", ended.stderr);
+    }
+    let wrapper = mounted("data", "data/public");
+    let server = serve(dir.path(), &["data:rw"]).through(&wrapper).start();
+    drop(server);
 }

@@ -44,7 +44,7 @@ impl Hanging {
     }
 
     /// Waits until it has been killed; its parent hears of it then.
-    fn is_killed(self) {
+    fn until_killed(self) {
         let ended = waitpid(self.0, Some(WaitPidFlag::__WALL));
         assert_eq!(
             ended,
@@ -58,13 +58,13 @@ fn is_served(server: &Server) {
 }
 
 #[test]
-fn a_child_that_hangs_is_killed_soon_after_its_deadline() {
+fn a_child_that_hangs_until_killed_soon_after_its_deadline() {
     let server = serve("--deadline 3s --linger 0s");
     let (mut client, child) = begun(&server, &[]);
     let Some(hanging) = Hanging::at_once(child) else {
         return;
     };
-    hanging.is_killed();
+    hanging.until_killed();
     let event = server.request();
     assert_eq!(event["outcome"], "deadline", "{event}");
     assert_eq!(event["id"], 1, "{event}");
@@ -76,7 +76,7 @@ fn a_child_that_hangs_is_killed_soon_after_its_deadline() {
 }
 
 #[test]
-fn a_child_that_hangs_once_it_has_told_its_event_is_killed_too() {
+fn a_child_that_hangs_once_it_has_told_its_event_until_killed_too() {
     // It reads off what the client, which does not end its side, may still send.
     let server = serve("--deadline 1s --linger 8s");
     let (_client, child) = begun(&server, &[Write("reply"), Return, Return]);
@@ -84,7 +84,7 @@ fn a_child_that_hangs_once_it_has_told_its_event_is_killed_too() {
     let Some(hanging) = Hanging::at_once(child) else {
         return;
     };
-    hanging.is_killed();
+    hanging.until_killed();
     let warnings = server.log().wait_for(1, |e| {
         let detail = e["detail"].as_str().unwrap_or_default();
         e["event"] == "warning" && detail.contains("request 1 had ended")
@@ -94,7 +94,7 @@ fn a_child_that_hangs_once_it_has_told_its_event_is_killed_too() {
 }
 
 #[test]
-fn an_orphan_that_hangs_is_killed_by_the_supervisor() {
+fn an_orphan_that_hangs_until_killed_by_the_supervisor() {
     let server = serve("--deadline 3s --linger 0s");
     let (mut client, child) = begun(&server, &[]);
     let Some(hanging) = Hanging::at_once(child) else {
@@ -102,7 +102,7 @@ fn an_orphan_that_hangs_is_killed_by_the_supervisor() {
     };
     server.acceptor().signal(signal::KILL);
     server.log().wait_for(1, |e| e["event"] == "fork-died");
-    hanging.is_killed();
+    hanging.until_killed();
     let event = server.request();
     assert_eq!(event["outcome"], "deadline", "{event}");
     assert_eq!(client.receive_all(), b"", "its client sees a close");

@@ -1,9 +1,12 @@
 //! What the server itself lives from lies apart from what a handler was granted: compiled code, which is run as it lies
 //! there; recordings and core dumps, which have other clients' data; the handler's file; a socket's folder.
 //!
-//! Folders are compared by device and inode, and with each folder around them: a name says nothing.
+//! Folders are compared by device and inode, and with each folder around them: a name says nothing. What is mounted in a
+//! granted folder is granted, too, and may be such a folder once more (mount(8), `--bind`).
 
+use std::ffi::OsString;
 use std::fs;
+use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -18,7 +21,7 @@ use crate::config::DirGrant;
 pub(crate) fn grants_agree(grants: &[DirGrant]) -> Result<(), String> {
     for only_read in grants.iter().filter(|grant| !grant.writable) {
         for writable in grants.iter().filter(|grant| grant.writable) {
-            if lies_in(&only_read.host, &writable.host) {
+            if reached(writable).any(|folder| lies_in(&only_read.host, &folder)) {
                 return Err(format!(
                     "--dir {}: it lies in {}, which is granted with `:rw`: the handler could change it there; grant folders that lie apart, or both with `:rw`",
                     only_read.host.display(),
@@ -37,7 +40,7 @@ pub(crate) fn grants_agree(grants: &[DirGrant]) -> Result<(), String> {
 /// Which grant, and what to do.
 pub(crate) fn is_closed(grants: &[DirGrant], folder: &Path, what: &str) -> Result<(), String> {
     for grant in grants {
-        if lies_in(folder, &grant.host) || lies_in(&grant.host, folder) {
+        if reached(grant).any(|reached| lies_in(folder, &reached) || lies_in(&reached, folder)) {
             return Err(format!(
                 "--dir {}: {what} is {}, which no handler may reach: grant a folder that lies apart from it, or choose another one there",
                 grant.host.display(),
@@ -61,7 +64,8 @@ pub(crate) fn is_unchangeable(grants: &[DirGrant], file: &Path, what: &str) -> R
     let links = ways(file).filter_map(|way| folder_of(&way.link?.at));
     let places: Vec<PathBuf> = places(file).into_iter().chain(links).collect();
     let mut folders = places.iter().filter(|place| place.is_dir());
-    match folders.find_map(|folder| writable().find(|grant| lies_in(folder, &grant.host))) {
+    let reaches = |grant: &DirGrant, folder| reached(grant).any(|found| lies_in(folder, &found));
+    match folders.find_map(|folder| writable().find(|grant| reaches(grant, folder))) {
         Some(grant) => Err(format!(
             "--dir {}: {what} lies in it, {}, and the handler could put another in its place: grant a folder of its own with `:rw`, or leave `:rw` out",
             grant.host.display(),
@@ -69,6 +73,43 @@ pub(crate) fn is_unchangeable(grants: &[DirGrant], file: &Path, what: &str) -> R
         )),
         None => Ok(()),
     }
+}
+
+/// A granted folder, and what is mounted in it (proc_pid_mountinfo(5)). A program that has given up what it does not need
+/// cannot read that any more: for it mounts are what they were at its start.
+fn reached(grant: &DirGrant) -> impl Iterator<Item = PathBuf> {
+    let folder = grant.host.canonicalize();
+    let mounts = fs::read("/proc/self/mountinfo").unwrap_or_default();
+    let mounts: Vec<PathBuf> = mounts
+        .split(|byte| *byte == b'\n')
+        .filter_map(|line| line.split(|byte| *byte == b' ').nth(4).map(unescaped))
+        .filter(|mount| {
+            folder
+                .as_ref()
+                .is_ok_and(|folder| mount.starts_with(folder))
+        })
+        .collect();
+    [grant.host.clone()].into_iter().chain(mounts)
+}
+
+/// A path as mountinfo has it: blanks and the like are a backslash and three octal digits.
+fn unescaped(mut text: &[u8]) -> PathBuf {
+    let mut path = Vec::new();
+    while let Some((first, rest)) = text.split_first() {
+        let digits = rest.get(..3).and_then(|digits| str::from_utf8(digits).ok());
+        let byte = digits.and_then(|digits| u8::from_str_radix(digits, 8).ok());
+        match byte.filter(|_| *first == b'\\') {
+            Some(byte) => {
+                path.push(byte);
+                text = &rest[3..];
+            }
+            None => {
+                path.push(*first);
+                text = rest;
+            }
+        }
+    }
+    PathBuf::from(OsString::from_vec(path))
 }
 
 /// Whether a folder is another one, or lies in it. What is not there lies nowhere: whoever opens it says so.
@@ -202,6 +243,12 @@ mod tests {
                 "{apart}"
             );
         }
+    }
+
+    #[test]
+    fn a_mount_has_the_name_that_it_has() {
+        assert_eq!(unescaped(b"/a\\040b\\134\\"), Path::new("/a b\\\\"));
+        assert_eq!(unescaped(b"/\\09x"), Path::new("/\\09x"));
     }
 
     #[test]
