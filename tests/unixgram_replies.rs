@@ -174,6 +174,26 @@ fn a_name_that_has_become_a_file_is_not_replied_to() {
 }
 
 #[test]
+fn a_server_without_a_descriptor_left_replies() {
+    for concurrency in CONCURRENCIES {
+        let place = Place::new();
+        let server = place.serve(concurrency);
+        let client = place.client("client");
+        let ask = |text: &str| {
+            place.ask(&client, text);
+            has_received(&client, text);
+        };
+        ask("before");
+        let acceptor = server.acceptor();
+        acceptor.limit_descriptors(acceptor.lowest_free_descriptor());
+        // What is used once is there again.
+        (0..10).for_each(|n| ask(&format!("number {n}")));
+        acceptor.limit_descriptors(acceptor.descriptor_limit().1);
+        ask("after");
+    }
+}
+
+#[test]
 fn a_client_of_any_user_is_replied_to() {
     if !is_root() {
         return;

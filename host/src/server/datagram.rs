@@ -56,7 +56,6 @@ impl Peer {
         !matches!(self.address, PeerAddress::Unnamed)
     }
 
-    /// Python's `client_address`.
     /// Of UDP.
     pub(crate) fn port(&self) -> Option<u16> {
         match &self.address {
@@ -65,6 +64,7 @@ impl Peer {
         }
     }
 
+    /// Python's `client_address`.
     pub(crate) fn endpoint(&self) -> Endpoint {
         match &self.address {
             PeerAddress::Unnamed => Endpoint::Unnamed,
@@ -215,7 +215,10 @@ impl DatagramSocket {
         let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
         match &peer.address {
             PeerAddress::Unnamed => return Err(io::ErrorKind::NotConnected.into()),
-            PeerAddress::Unix(client) => client.send(&self.socket, packet, flags)?,
+            PeerAddress::Unix(client) => match &self.unix_clients {
+                Some(clients) => clients.send(&self.socket, packet, client, flags)?,
+                None => return Err(io::ErrorKind::NotConnected.into()),
+            },
             PeerAddress::Inet(address) => {
                 let iov = [IoSlice::new(packet)];
                 let control = peer.to.as_ref().map(|to| match to {

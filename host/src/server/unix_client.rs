@@ -11,7 +11,7 @@
 use std::ffi::OsStr;
 use std::io::{self, IoSliceMut};
 use std::mem::offset_of;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -23,6 +23,7 @@ use socket2::{SockAddr, Socket};
 
 use crate::address::Endpoint;
 use crate::request::IoError;
+use crate::sync::{Mutex, lock};
 
 /// The user that the kernel names where it cannot name the right one (user_namespaces(7)).
 const OVERFLOW_USER: libc::uid_t = 65_534;
@@ -37,7 +38,12 @@ const CONTROL: usize = size_of::<libc::cmsghdr>() + size_of::<libc::ucred>().nex
 pub(super) struct UnixClients {
     /// [`OVERFLOW_USER`] is a user, and not all who have no number here.
     every_user_has_a_number: bool,
+    spare: Spare,
 }
+
+/// A descriptor to do without. A reply takes one for a moment, and its request has been taken already when none are
+/// left: what waits in the socket's queue waits until there are some, and a reply could not.
+struct Spare(Mutex<Option<OwnedFd>>);
 
 /// Who sent a packet.
 #[derive(Clone, Debug)]
@@ -70,6 +76,7 @@ impl UnixClients {
         let namespace = std::fs::metadata("/proc/self/ns/user");
         Ok(UnixClients {
             every_user_has_a_number: namespace.is_ok_and(|ns| ns.ino() == FIRST_USER_NAMESPACE),
+            spare: Spare::of(socket)?,
         })
     }
 
@@ -105,6 +112,50 @@ impl UnixClients {
         // Without a process, the packet is older than our question for its sender.
         let is_known = self.every_user_has_a_number && sender.pid != 0;
         (sender.uid != OVERFLOW_USER || is_known).then_some(sender.uid)
+    }
+
+    /// Sends one packet to a client.
+    ///
+    /// # Errors
+    ///
+    /// `WouldBlock` where its queue is full; one of [`IoError`]'s where its name does not lead to a socket of its
+    /// user's, or nobody can tell; otherwise what the system says.
+    pub(super) fn send(
+        &self,
+        socket: &Socket,
+        packet: &[u8],
+        client: &UnixClient,
+        flags: MsgFlags,
+    ) -> io::Result<()> {
+        let path = match &client.name {
+            Endpoint::Path(path) => path,
+            Endpoint::Abstract(name) => {
+                // As unix(7) writes it.
+                let name = [b"\0", name.as_slice()].concat();
+                let address = SockAddr::unix(OsStr::from_bytes(&name))?;
+                socket.send_to_with_flags(packet, &address, flags.bits())?;
+                return Ok(());
+            }
+            Endpoint::Unnamed | Endpoint::Inet(_) => {
+                return Err(io::ErrorKind::NotConnected.into());
+            }
+        };
+        let user = client.user.ok_or(IoError::UnknownSender)?;
+        self.spare.open(socket, path, |found| {
+            let stat = fstat(found)?;
+            if FileType::from_raw_mode(stat.st_mode) != FileType::Socket || stat.st_uid != user {
+                return Err(IoError::NotTheSenders.into());
+            }
+            // proc_pid_fd(5): it leads to what was opened, and not to what its name is by now.
+            let address = SockAddr::unix(format!("/proc/self/fd/{}", found.as_raw_fd()))?;
+            match socket.send_to_with_flags(packet, &address, flags.bits()) {
+                // What is open is there: it is the way to it that is not.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    Err(IoError::NoProc.into())
+                }
+                result => result.map(drop),
+            }
+        })
     }
 }
 
@@ -146,41 +197,36 @@ fn credentials(control: &[u8; CONTROL]) -> Option<libc::ucred> {
     })
 }
 
-impl UnixClient {
-    /// Sends one packet.
-    ///
-    /// # Errors
-    ///
-    /// `WouldBlock` where its queue is full; one of [`IoError`]'s where its name does not lead to a socket of its
-    /// user's, or nobody can tell; otherwise what the system says.
-    pub(super) fn send(&self, socket: &Socket, packet: &[u8], flags: MsgFlags) -> io::Result<()> {
-        let path = match &self.name {
-            Endpoint::Path(path) => path,
-            Endpoint::Abstract(name) => {
-                // As unix(7) writes it.
-                let name = [b"\0", name.as_slice()].concat();
-                let address = SockAddr::unix(OsStr::from_bytes(&name))?;
-                socket.send_to_with_flags(packet, &address, flags.bits())?;
-                return Ok(());
-            }
-            Endpoint::Unnamed | Endpoint::Inet(_) => {
-                return Err(io::ErrorKind::NotConnected.into());
-            }
+impl Spare {
+    fn of(socket: &Socket) -> io::Result<Self> {
+        let spare = socket.as_fd().try_clone_to_owned()?;
+        Ok(Spare(Mutex::new(Some(spare))))
+    }
+
+    /// Opens what a path names, no link, for as long as `look` takes; with the spare descriptor where there is no other.
+    fn open(
+        &self,
+        socket: &Socket,
+        path: &Path,
+        look: impl Fn(BorrowedFd<'_>) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let open = || {
+            // Without O_NOFOLLOW it would be what a link leads to.
+            let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let found = openat(CWD, path, flags, Mode::empty())?;
+            look(found.as_fd())
         };
-        let user = self.user.ok_or(IoError::UnknownSender)?;
-        // Without O_NOFOLLOW the check would be of what a link leads to.
-        let flags_of_open = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let found = openat(CWD, path, flags_of_open, Mode::empty())?;
-        let stat = fstat(&found)?;
-        if FileType::from_raw_mode(stat.st_mode) != FileType::Socket || stat.st_uid != user {
-            return Err(IoError::NotTheSenders.into());
+        let mut result = open();
+        let mut spare = lock(&self.0);
+        let error = result.as_ref().err().and_then(io::Error::raw_os_error);
+        if matches!(error, Some(libc::EMFILE | libc::ENFILE)) {
+            drop(spare.take());
+            result = open();
         }
-        // proc_pid_fd(5): it leads to what was opened, and not to what its name is by now.
-        let address = SockAddr::unix(format!("/proc/self/fd/{}", found.as_raw_fd()))?;
-        match socket.send_to_with_flags(packet, &address, flags.bits()) {
-            // What is open is there: it is the way to it that is not.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(IoError::NoProc.into()),
-            result => result.map(drop),
+        // Another thread may take it meanwhile, for something else. There will be one again.
+        if spare.is_none() {
+            *spare = socket.as_fd().try_clone_to_owned().ok();
         }
+        result
     }
 }
