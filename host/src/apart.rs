@@ -6,9 +6,11 @@
 
 use std::ffi::OsString;
 use std::fs;
+use std::io;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use crate::config::DirGrant;
 
@@ -75,11 +77,24 @@ pub(crate) fn is_unchangeable(grants: &[DirGrant], file: &Path, what: &str) -> R
     }
 }
 
-/// A granted folder, and what is mounted in it (proc_pid_mountinfo(5)). A program that has given up what it does not need
-/// cannot read that any more: for it mounts are what they were at its start.
+/// What is mounted, as [`remember_mounts`] found it.
+static REMEMBERED: OnceLock<Vec<u8>> = OnceLock::new();
+
+/// A program that gives up what it does not need cannot read any more what is mounted: for it mounts are from now on
+/// what they are now.
+pub(crate) fn remember_mounts() {
+    REMEMBERED.get_or_init(|| read_mounts().unwrap_or_default());
+}
+
+/// As proc_pid_mountinfo(5) has it.
+fn read_mounts() -> io::Result<Vec<u8>> {
+    fs::read("/proc/self/mountinfo")
+}
+
+/// A granted folder, and what is mounted in it.
 fn reached(grant: &DirGrant) -> impl Iterator<Item = PathBuf> {
     let folder = grant.host.canonicalize();
-    let mounts = fs::read("/proc/self/mountinfo").unwrap_or_default();
+    let mounts = read_mounts().unwrap_or_else(|_| REMEMBERED.get().cloned().unwrap_or_default());
     let mounts: Vec<PathBuf> = mounts
         .split(|byte| *byte == b'\n')
         .filter_map(|line| line.split(|byte| *byte == b' ').nth(4).map(unescaped))

@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::HandlerArgs;
 use crate::address::{ListenAddress, Transport};
-use crate::apart::{folder_of, places};
+use crate::apart::{folder_of, places, remember_mounts};
 use crate::config::{CoredumpOptions, Grants, RecordOptions};
 use crate::harden::{
     Harden, HardenError, InForce, Needs, SystemCall, become_user, confine_program, give_up_rights,
@@ -58,6 +58,7 @@ impl HardenArgs {
         if self.harden == Harden::Off {
             return Ok(None);
         }
+        remember_mounts();
         let capabilities = give_up_rights()?;
         let in_force = confine_program(
             self.harden,
