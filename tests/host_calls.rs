@@ -12,7 +12,7 @@ use std::fs;
 use tempfile::TempDir;
 
 /// Programs of calls that one server is sent.
-const PROGRAMS: u32 = 100;
+const PROGRAMS: u32 = 300;
 
 /// CPU time of a request, in microseconds: its limit, and once more to set up, to notice it and to tell.
 const MOST_CPU: u64 = 200_000;
@@ -29,7 +29,7 @@ fn serve(dir: &TempDir, concurrency: &str) -> Server {
     fs::write(data.join("file"), "some bytes\n").expect("a file");
     Serve::new(&file)
         .with("--memory-limit 4MiB --cpu-limit 100ms --deadline 300ms --idle-timeout 100ms")
-        .with("--max-output 1MiB --max-in-flight 4 --env NAME=value --concurrency")
+        .with("--max-output 1MiB --env NAME=value --concurrency")
         .arg(concurrency)
         .arg("--dir")
         .arg(format!("{}::/data:rw", data.display()))
