@@ -4,6 +4,7 @@
 use std::cell::Cell;
 use std::fmt::Display;
 use std::path::Path;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use nix::unistd::{getegid, geteuid};
@@ -307,7 +308,10 @@ fn thread() -> Option<String> {
 }
 
 fn child() -> Option<u32> {
-    CHILD.get().or_else(|| is_child().then(std::process::id))
+    /// A child's own number. Its parent has none, so that no child inherits one.
+    static OWN: OnceLock<u32> = OnceLock::new();
+    let own = || is_child().then(|| *OWN.get_or_init(std::process::id));
+    CHILD.get().or_else(own)
 }
 
 fn micros(duration: Duration) -> u64 {
