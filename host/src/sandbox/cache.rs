@@ -7,6 +7,7 @@ use std::fs;
 use std::hash::{Hash, Hasher};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
 use sha2::{Digest, Sha256};
@@ -66,11 +67,16 @@ impl Cache {
         &self.folder
     }
 
-    /// The user's cache folder for this program; `None` where there is no home.
+    /// The user's cache folder for this program; `None` where there is no home. Without `HOME` the system's list of users is
+    /// asked, which loads libraries: once, before the program gives up what that takes.
     pub fn default_folder() -> Option<PathBuf> {
         use etcetera::BaseStrategy;
-        let base = etcetera::choose_base_strategy().ok()?;
-        Some(base.cache_dir().join("sandsock"))
+        static FOLDER: OnceLock<Option<PathBuf>> = OnceLock::new();
+        let find = || {
+            let base = etcetera::choose_base_strategy().ok()?;
+            Some(base.cache_dir().join("sandsock"))
+        };
+        FOLDER.get_or_init(find).clone()
     }
 
     /// What `compile` makes of `file`, and of `surroundings` where its code depends on them, from the folder where it
